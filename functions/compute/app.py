@@ -1,0 +1,53 @@
+"""Starts the application."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pilotlight.aws import compute, parameters
+from pilotlight.decide import capacity
+from pilotlight.errors import PreconditionFailed
+from pilotlight.step import Call, current, serve
+
+if TYPE_CHECKING:
+    from pilotlight.model import Group, Json
+
+
+def pin(call: Call) -> Json:
+    """Make (or find) the launch template version of the planned image, and record the image as the region's."""
+    plan = call.plan
+    version = compute.pinned_version(_group(plan.group).launch_template or plan.launch_template, plan.image)
+    # What a later version of the template resolves its image from: a deployment must not bring an older one back.
+    parameters.put(f"{call.environment.prefix}/image-id", plan.image)
+    return {"version": version, "image": plan.image}
+
+
+def raise_capacity(call: Call) -> Json:
+    """Set the group to production size if it is not, and say how many targets are healthy."""
+    plan = call.plan
+    version = str(call.payload["version"])
+    found = _group(plan.group)
+    wanted = capacity.raised(plan.capacity, found.capacity)
+    if (found.capacity, found.version) != (wanted, version):
+        compute.resize(plan.group, wanted, plan.launch_template, version)
+        found = _group(plan.group)
+    targets = compute.targets(found.target_groups)
+    problems = compute.launch_problems(plan.group) if call.waited >= plan.budgets.compute else ()
+    enough = capacity.is_enough(found, targets, plan.healthy_targets, call.waited, plan.budgets.compute, problems)
+    return {
+        "done": enough,
+        "healthy": capacity.healthy(found, targets),
+        "needed": plan.healthy_targets,
+        "desired": wanted.desired,
+        "waited": call.waited,
+    }
+
+
+def _group(name: str) -> Group:
+    found = compute.group(name)
+    if found is None:
+        raise PreconditionFailed(f"Auto Scaling group {name} is gone: deploy the stack, then start the failover again")
+    return found
+
+
+handler = serve("compute", {"pin": current(pin), "raise": current(raise_capacity)})

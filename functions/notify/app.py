@@ -1,0 +1,48 @@
+"""Tells the team. Invoked on the side: no workflow waits for it, and a failed e-mail blocks nothing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from pilotlight.aws import notify
+from pilotlight.decide import tell
+from pilotlight.once import once
+from pilotlight.step import Call, serve
+
+if TYPE_CHECKING:
+    from pilotlight.model import Json
+
+
+def send(call: Call) -> Json:
+    """Publish a notification once for each execution and kind."""
+    return _send(call, call.execution, call.payload["notification"])
+
+
+def ended(call: Call) -> Json:
+    """Take note of an execution that ended badly: the net below the workflow's own error handling.
+
+    A machine that was stopped or ran out of time runs no Catch, so its lock still reads "held" and nobody was told.
+    An execution that was refused never held the lock, and is nobody's alarm.
+    """
+    execution = call.execution
+    store = call.store
+    seen = store.read()
+    if seen.holder != execution or seen.lock == "free":
+        return {"told": False}
+    cause = seen.failure
+    if seen.lock == "held":
+        cause = f"the execution ended {call.payload['status']} ({execution})"
+        store.replace(seen, replace(seen, lock="failed", failure=cause))
+    return _send(call, execution, tell.failed(seen, call.environment.name, cause, ""))
+
+
+def _send(call: Call, execution: str, notification: Json) -> Json:
+    def publish() -> Json:
+        arn = call.environment.topic_arn
+        return {"message_id": notify.publish(arn, notification["subject"], notification["message"])}
+
+    return {"told": True} | once(call.environment, f"{execution}-{notification['kind']}", publish)
+
+
+handler = serve("notify", {"send": send, "ended": ended})

@@ -1,0 +1,26 @@
+"""Switches the team's functions on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pilotlight.aws import workload
+from pilotlight.decide import workload as decide
+from pilotlight.step import Call, current, serve
+
+if TYPE_CHECKING:
+    from pilotlight.model import Json
+
+
+def activate(call: Call) -> Json:
+    """Switch on what is off, and say whether all functions and triggers are live."""
+    plan = call.plan
+    seen = workload.look(plan.functions)
+    live = decide.is_active(seen, call.waited, plan.budgets.workload)
+    for change in map(decide.to_active, seen):
+        if change.anything:
+            workload.apply(change)
+    return {"done": live, "functions": len(seen), "waited": call.waited}
+
+
+handler = serve("workload", {"activate": current(activate)})

@@ -1,0 +1,30 @@
+"""One factory for every AWS client, and how patient each may be.
+
+``near`` is for the region the function runs in. ``far`` is for the other one, which may be lost: a call there must
+neither wait nor insist, whatever it is for.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from typing import Any
+
+import boto3
+from botocore.config import Config
+
+# Retries below are short because the state machines retry by name; adaptive, because recovery is when APIs throttle.
+_NEAR = Config(connect_timeout=3, read_timeout=10, retries={"total_max_attempts": 3, "mode": "standard"})
+_FAR = Config(connect_timeout=2, read_timeout=2, retries={"total_max_attempts": 1, "mode": "standard"})
+
+
+@cache
+def near(service: str) -> Any:
+    """Make (once) a client for this function's own region."""
+    return boto3.client(service, region_name=os.environ["AWS_REGION"], config=_NEAR)  # type: ignore[call-overload]
+
+
+@cache
+def far(service: str, region: str) -> Any:
+    """Make (once) a client for the other region: at most 2 s to connect, 2 s to answer, no second try."""
+    return boto3.client(service, region_name=region, config=_FAR)  # type: ignore[call-overload]

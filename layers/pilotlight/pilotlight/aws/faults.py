@@ -1,0 +1,62 @@
+"""What AWS and the network raise, sorted into the three families."""
+
+from __future__ import annotations
+
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+
+from pilotlight.errors import FatalError, PilotLightError, TransientError
+
+_TRANSIENT = frozenset(
+    {
+        "InternalError",
+        "InternalFailure",
+        "InternalServerError",
+        "ProvisionedThroughputExceededException",
+        "RequestLimitExceeded",
+        "RequestTimeout",
+        "ResourceConflictException",
+        "ResourceContention",
+        "ResourceContentionFault",
+        "ResourceInUseException",
+        "ScalingActivityInProgress",
+        "ScalingActivityInProgressFault",
+        "ServiceException",
+        "ServiceUnavailable",
+        "Throttling",
+        "ThrottlingException",
+        "TooManyRequestsException",
+        "TooManyUpdates",
+    }
+)
+
+
+def code(error: ClientError) -> str:
+    """Read the error code that the service sent, such as ``DBInstanceNotFound``."""
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def sorted_into_family(error: Exception) -> PilotLightError:
+    """Give any error the family that the state machines act on.
+
+    Parameters
+    ----------
+    error
+        What a step raised.
+
+    Returns
+    -------
+    PilotLightError
+        The same story under a name that Retry and Catch know.
+    """
+    if isinstance(error, PilotLightError):
+        return error
+    if isinstance(error, ClientError):
+        status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+        if code(error) in _TRANSIENT or status >= 500:
+            return TransientError(str(error))
+        return FatalError(str(error))
+    if isinstance(error, HTTPClientError):
+        return TransientError(str(error))
+    if isinstance(error, BotoCoreError):
+        return FatalError(str(error))
+    return FatalError(f"{type(error).__name__}: {error}")

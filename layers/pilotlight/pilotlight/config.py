@@ -1,0 +1,170 @@
+"""Where configuration comes from: a function's environment, and the parameters under ``/<env>/pilotlight/config/``."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pilotlight.errors import PreconditionFailed
+from pilotlight.model import Budgets, Capacity, Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """A function's environment, checked once at its start."""
+
+    name: str
+    region: str
+    primary_region: str
+    dr_region: str
+    state_table: str
+    idempotency_table: str
+    topic_arn: str
+
+    @classmethod
+    def read(cls, variables: Mapping[str, str] = os.environ) -> Environment:
+        """Read the environment of a running function.
+
+        Raises
+        ------
+        PreconditionFailed
+            A variable is missing; the message names it.
+        """
+
+        def need(variable: str) -> str:
+            value = variables.get(variable, "")
+            if not value:
+                raise PreconditionFailed(
+                    f"environment variable {variable} is not set on this function: deploy the stack again"
+                )
+            return value
+
+        return cls(
+            name=need("ENVIRONMENT"),
+            region=need("AWS_REGION"),
+            primary_region=need("PRIMARY_REGION"),
+            dr_region=need("DR_REGION"),
+            state_table=variables.get("STATE_TABLE", ""),
+            idempotency_table=variables.get("IDEMPOTENCY_TABLE", ""),
+            topic_arn=variables.get("NOTIFICATION_TOPIC_ARN", ""),
+        )
+
+    @property
+    def prefix(self) -> str:
+        """Path under which every parameter of the orchestrator lives, without a slash at its end."""
+        return f"/{self.name}/pilotlight"
+
+    @property
+    def names(self) -> Names:
+        """Names of the resources that stand in both regions."""
+        return Names(self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What things are called. The same in both regions: only the region differs."""
+
+    environment: str
+
+    @property
+    def database(self) -> str:
+        """RDS instance."""
+        return f"{self.environment}-db"
+
+    @property
+    def secret(self) -> str:
+        """Secrets Manager secret with the database's credentials."""
+        return f"{self.environment}/database"
+
+    @property
+    def group(self) -> str:
+        """Auto Scaling group."""
+        return f"{self.environment}-asg"
+
+    @property
+    def launch_template(self) -> str:
+        """Launch template of the application's instances."""
+        return f"{self.environment}-app"
+
+    @property
+    def load_balancer(self) -> str:
+        """Application load balancer."""
+        return f"{self.environment}-alb"
+
+    @property
+    def failover(self) -> str:
+        """State machine in the DR region."""
+        return f"{self.environment}-dr-failover"
+
+
+def settings_from(parameters: Mapping[str, str], path: str) -> Settings:
+    """Turn parameters into settings.
+
+    Parameters
+    ----------
+    parameters
+        Name (the part after ``path``) to value.
+    path
+        Where they were read, for messages: ``/dev/pilotlight/config``.
+
+    Raises
+    ------
+    PreconditionFailed
+        One is missing or not what it should be; the message names it and the way out.
+    """
+
+    def text(name: str) -> str:
+        try:
+            return parameters[name]
+        except KeyError:
+            raise PreconditionFailed(
+                f"parameter {path}/{name} is missing: put it (aws ssm put-parameter --name {path}/{name} …) "
+                "or deploy the stack again, then start again"
+            ) from None
+
+    def number(name: str, least: int) -> int:
+        value = text(name)
+        if not value.isdecimal() or int(value) < least:
+            raise PreconditionFailed(
+                f"parameter {path}/{name} is {value!r}: it must be a whole number of at least {least}; "
+                "correct it and start again"
+            )
+        return int(value)
+
+    def optional(name: str) -> str:
+        # Parameter Store holds no empty value, so the templates write "-" for none.
+        value = parameters.get(name, "-").strip()
+        return "" if value == "-" else value
+
+    capacity = Capacity(
+        minimum=number("capacity-min", 1), desired=number("capacity-desired", 1), maximum=number("capacity-max", 1)
+    )
+    if not capacity.minimum <= capacity.desired <= capacity.maximum:
+        raise PreconditionFailed(
+            f"{path}/capacity-min, -desired, -max are {capacity.minimum}, {capacity.desired}, {capacity.maximum}: "
+            "they must rise; correct them and start again"
+        )
+    return Settings(
+        primary_region=text("primary-region"),
+        dr_region=text("dr-region"),
+        capacity=capacity,
+        healthy_targets=number("healthy-targets", 1),
+        # 0 would switch automated backups off on the new primary, which then could have no replica.
+        backup_retention_days=number("backup-retention-days", 1),
+        budgets=Budgets(
+            poll=number("poll-seconds", 1),
+            drain=number("drain-budget-seconds", 0),
+            promotion=number("promotion-budget-seconds", 1),
+            compute=number("compute-budget-seconds", 1),
+            workload=number("workload-budget-seconds", 1),
+            verify=number("verify-budget-seconds", 1),
+        ),
+        cool_down_seconds=number("cool-down-seconds", 0),
+        verify_path=text("verify-path"),
+        application_host=optional("application-host"),
+        workload_functions=tuple(name.strip() for name in optional("workload-functions").split(",") if name.strip()),
+    )

@@ -1,0 +1,1 @@
+"""Decisions: facts in, decision out. Nothing here knows boto3, a clock or a network."""

@@ -1,0 +1,124 @@
+"""When a replica counts as promoted, and what brings it there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from pilotlight.errors import PreconditionFailed
+
+if TYPE_CHECKING:
+    from pilotlight.model import Database, Replication
+
+type Move = Literal["promote", "wait", "done"]
+
+# Statuses that no waiting ends. Every other one passes: the order in which RDS goes through them is not documented,
+# so the rest is waited for. https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/accessing-monitoring.html
+_TERMINAL = (
+    "deleting",
+    "failed",
+    "inaccessible-encryption-credentials",
+    "inaccessible-encryption-credentials-recoverable",
+    "incompatible-credentials",
+    "incompatible-network",
+    "incompatible-option-group",
+    "incompatible-parameters",
+    "incompatible-restore",
+    "insufficient-capacity",
+    "restore-error",
+    "stopped",
+    "storage-full",
+)
+
+
+def is_promoted(database: Database) -> bool:
+    """Whether the instance is a primary in every way RDS can tell.
+
+    ``available`` alone proves nothing: right after PromoteReadReplica the status still reads ``available`` and the
+    instance is still a replica. So no source, no replication entry, and nothing pending either.
+    """
+    return database.status == "available" and not database.source and not database.replication and not database.pending
+
+
+def check(database: Database) -> None:
+    """Refuse a database that cannot be promoted by waiting.
+
+    Raises
+    ------
+    PreconditionFailed
+        Its status is one that only a human ends.
+    """
+    if database.status in _TERMINAL:
+        raise PreconditionFailed(
+            f"database {database.identifier} is '{database.status}' and cannot be promoted. "
+            "Repair it in the RDS console (or restore a snapshot under the same name), wait until it is 'available', "
+            "then start the failover again."
+        )
+
+
+def next_move(database: Database | None, identifier: str, waited: int, budget: int) -> Move:
+    """Decide the next move towards a promoted database.
+
+    Level-triggered: it looks at what is there, not at what was done before, so it may be asked any number of times.
+
+    Parameters
+    ----------
+    database
+        The instance as RDS describes it, or None if it is gone.
+    waited, budget
+        Seconds waited so far, and the most there may be.
+
+    Raises
+    ------
+    PreconditionFailed
+        It is missing, broken, or the budget is spent. The message says what was seen and what to do.
+    """
+    if database is None:
+        raise PreconditionFailed(
+            f"database {identifier} does not exist: there is nothing to promote. "
+            "Restore it under that name, then start the failover again."
+        )
+    if is_promoted(database):
+        return "done"
+    check(database)
+    if waited >= budget:
+        raise PreconditionFailed(
+            f"database {identifier} is not promoted after {waited} s of waiting (budget {budget} s): it is "
+            f"{describe(database)}. {_way_out(database)} Then start the failover again: it goes on from there."
+        )
+    if database.status == "available" and database.source:
+        return "promote"
+    return "wait"
+
+
+def describe(database: Database) -> str:
+    """Say in words what state the database is in."""
+    if is_promoted(database):
+        return "a primary, available"
+    parts = [f"'{database.status}'"]
+    if database.source:
+        parts.append(f"still a replica of {database.source}")
+    if database.replication:
+        parts.append(f"replication {database.replication}")
+    if database.pending:
+        parts.append(f"with pending changes to {', '.join(database.pending)}")
+    return ", ".join(parts)
+
+
+def _way_out(database: Database) -> str:
+    if database.status == "backing-up":
+        return "RDS refuses to promote a replica while it is backing up: wait for the backup to end."
+    return "Look at its events (aws rds describe-events --source-type db-instance) and wait until it is 'available'."
+
+
+def drained(replication: Replication, waited: int, budget: int) -> Literal["applied", "wait", "give-up"]:
+    """Decide whether to promote now or let the replica go on applying what it has received.
+
+    Promotion throws away what is received but not applied, so it is worth a bounded wait. What the budget does not
+    cover is counted and reported, never waited for: coming up matters more than the last transaction of a replica
+    whose applier is broken.
+    """
+    if not replication.is_replica or replication.applied:
+        return "applied"
+    if waited >= budget or (not replication.applier_running and replication.error):
+        return "give-up"
+    return "wait"

@@ -1,0 +1,250 @@
+"""Plain facts about the world, as the core sees them. No AWS shapes above the adapters."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+type Json = dict[str, Any]
+type Lock = Literal["free", "held", "failed"]
+
+
+def as_json(fact: Any) -> Json:
+    """Turn a frozen fact into what a state machine can carry.
+
+    Parameters
+    ----------
+    fact
+        Any dataclass instance of this package.
+
+    Returns
+    -------
+    dict
+        JSON-ready: nested facts become objects, tuples become arrays once serialised.
+    """
+    return dataclasses.asdict(fact)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a person or a rule asks of the failover, already checked."""
+
+    mode: str = "ungraceful"
+    reason: str = ""
+    force: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Capacity:
+    """Sizes of an Auto Scaling group, in instances."""
+
+    minimum: int
+    desired: int
+    maximum: int
+
+
+@dataclass(frozen=True, slots=True)
+class Budgets:
+    """How long each part may be waited for, in seconds of waiting between polls."""
+
+    poll: int
+    drain: int
+    promotion: int
+    compute: int
+    workload: int
+    verify: int
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The orchestrator's configuration, read from ``/<env>/pilotlight/config/``."""
+
+    primary_region: str
+    dr_region: str
+    capacity: Capacity
+    healthy_targets: int
+    backup_retention_days: int
+    budgets: Budgets
+    cool_down_seconds: int
+    verify_path: str
+    application_host: str
+    workload_functions: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """Who is active, and who is switching. One item in DR's state table.
+
+    Invariant: ``epoch`` only rises, and rises with every taking of the lock, so a step that carries an older epoch
+    belongs to a switch that is over.
+    """
+
+    active_region: str
+    epoch: int = 0
+    lock: Lock = "free"
+    holder: str = ""
+    taken_at: str = ""
+    source: str = ""
+    target: str = ""
+    reason: str = ""
+    cool_down_until: str = ""
+    failure: str = ""
+    fence: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """An RDS instance as promotion sees it."""
+
+    identifier: str
+    status: str
+    source: str = ""
+    replication: str = ""
+    replication_normal: bool = True
+    pending: tuple[str, ...] = ()
+    host: str = ""
+    port: int = 0
+    backup_retention_days: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Replication:
+    """What a replica has received and what it has applied, as SQL tells it.
+
+    ``unapplied`` counts transactions received but not yet visible; -1 where the server cannot say.
+    """
+
+    is_replica: bool
+    applied: bool
+    unapplied: int = 0
+    source_connected: bool = False
+    applier_running: bool = False
+    received: str = ""
+    executed: str = ""
+    lag_seconds: int | None = None
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """An AMI in one region."""
+
+    identifier: str
+    name: str
+    state: str
+    created: str
+    snapshots_complete: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """A member of an Auto Scaling group."""
+
+    identifier: str
+    lifecycle: str
+    health: str
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """An Auto Scaling group as it stands."""
+
+    name: str
+    capacity: Capacity
+    launch_template: str
+    version: str
+    instances: tuple[Instance, ...] = ()
+    target_groups: tuple[str, ...] = ()
+    suspended: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A target's health as the load balancer judges it."""
+
+    identifier: str
+    state: str
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """Where a region's load balancer lets the world in."""
+
+    host: str
+    port: int
+    protocol: str
+
+    @property
+    def url(self) -> str:
+        """Address without a path; the port only where it is not the protocol's own."""
+        scheme = "https" if self.protocol == "HTTPS" else "http"
+        standard = {"http": 80, "https": 443}[scheme]
+        return f"{scheme}://{self.host}" if self.port == standard else f"{scheme}://{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Trigger:
+    """An event source mapping of a workload function."""
+
+    identifier: str
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """A workload function: its switch (reserved concurrency) and its triggers."""
+
+    name: str
+    reserved_concurrency: int | None
+    active_concurrency: int | None = None
+    triggers: tuple[Trigger, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a failover will do, and to what. Shown in the execution before anything is changed."""
+
+    environment: str
+    source: str
+    target: str
+    epoch: int
+    database: str
+    database_state: str
+    database_host: str
+    database_port: int
+    backup_retention_days: int
+    image: str
+    image_name: str
+    image_created: str
+    group: str
+    launch_template: str
+    capacity: Capacity
+    healthy_targets: int
+    functions: tuple[str, ...]
+    door: str
+    verify_path: str
+    application_host: str
+    poll_seconds: int
+    budgets: Budgets
+    steps: tuple[str, ...] = ()
+
+
+def plan_from(payload: Mapping[str, Any]) -> Plan:
+    """Read a plan back from a state machine's data.
+
+    Raises
+    ------
+    KeyError, TypeError
+        The payload is not one that `as_json` of a `Plan` made.
+    """
+    data = dict(payload)
+    data["capacity"] = Capacity(**data["capacity"])
+    data["budgets"] = Budgets(**data["budgets"])
+    data["functions"] = tuple(data["functions"])
+    data["steps"] = tuple(data["steps"])
+    return Plan(**data)
