@@ -8,7 +8,7 @@ import shutil
 import tempfile
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from lab.clock import Clock
 
@@ -43,7 +43,7 @@ class Lab:
 
     def __init__(self, port: int, scale: float) -> None:
         self.port = port
-        self.endpoint = f"http://localhost:{port}"
+        self.endpoint = f"http://127.0.0.1:{port}"  # an address, not a name: S3 clients then use path-style URLs
         self.account = ACCOUNT
         self.regions = REGIONS
         self.clock = Clock(scale)
@@ -55,6 +55,8 @@ class Lab:
         self._return: list[Callable[[str], None]] = []
         self._close: list[Callable[[], None]] = []
         self._closed = threading.Event()
+        self.ready = False
+        """True once the lab is set up and the clock runs at the scale that was asked for."""
 
     # What the parts ask
 
@@ -92,6 +94,22 @@ class Lab:
     def closing(self) -> bool:
         """True once the lab is being taken down."""
         return self._closed.is_set()
+
+    def status(self) -> dict[str, Any]:
+        """Return what the lab is doing, for its control API.
+
+        Returns
+        -------
+        dict[str, Any]
+            The endpoint, the clock and each region.
+        """
+        return {
+            "endpoint": self.endpoint,
+            "account": self.account,
+            "ready": self.ready,
+            "clock": {"scale": self.clock.scale, "aws_now": round(self.clock.aws_now(), 3)},
+            "regions": {region: {"lost": self._down.get(region), "apis": self.api_mode(region)} for region in REGIONS},
+        }
 
     # What the parts register
 

@@ -1,0 +1,62 @@
+"""CloudFormation: resource types and properties that the templates use and MiniStack lacks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lab.world import Lab
+
+
+def install(_: Lab) -> None:
+    """Add what is missing."""
+    _security_group_rules()
+
+
+def _security_group_rules() -> None:
+    """AWS::EC2::SecurityGroupIngress and -Egress: how two groups can name each other."""
+    from ministack.services import ec2
+    from ministack.services.cloudformation import provisioners
+
+    def permission(props: dict[str, Any]) -> dict[str, Any]:
+        rule: dict[str, Any] = {
+            "IpProtocol": str(props.get("IpProtocol", "-1")),
+            "IpRanges": [],
+            "Ipv6Ranges": [],
+            "PrefixListIds": [],
+            "UserIdGroupPairs": [],
+        }
+        for port in ("FromPort", "ToPort"):
+            if port in props:
+                rule[port] = int(props[port])
+        description = {"Description": props["Description"]} if "Description" in props else {}
+        group = props.get("SourceSecurityGroupId") or props.get("DestinationSecurityGroupId")
+        prefix_list = props.get("SourcePrefixListId") or props.get("DestinationPrefixListId")
+        if group:
+            rule["UserIdGroupPairs"] = [{"GroupId": group, **description}]
+        elif prefix_list:
+            rule["PrefixListIds"] = [{"PrefixListId": prefix_list, **description}]
+        elif "CidrIp" in props:
+            rule["IpRanges"] = [{"CidrIp": props["CidrIp"], **description}]
+        return rule
+
+    def handlers(table: str) -> dict[str, Any]:
+        def create(logical_id: str, props: dict[str, Any], stack_name: str) -> tuple[str, dict[str, Any]]:
+            ec2._security_groups[props["GroupId"]][table].append(permission(props))
+            identity = f"{stack_name}-{logical_id}"
+            return identity, {"Id": identity}
+
+        def delete(_physical_id: str, props: dict[str, Any]) -> None:
+            group = ec2._security_groups.get(props["GroupId"])
+            if group and permission(props) in group[table]:
+                group[table].remove(permission(props))
+
+        def update(physical_id: str, old: dict[str, Any], new: dict[str, Any], stack_name: str) -> Any:
+            delete(physical_id, old)
+            _, attributes = create(physical_id.removeprefix(f"{stack_name}-"), new, stack_name)
+            return physical_id, attributes
+
+        return {"create": create, "update": update, "delete": delete}
+
+    provisioners._RESOURCE_HANDLERS["AWS::EC2::SecurityGroupIngress"] = handlers("IpPermissions")
+    provisioners._RESOURCE_HANDLERS["AWS::EC2::SecurityGroupEgress"] = handlers("IpPermissionsEgress")

@@ -1,0 +1,137 @@
+"""EventBridge: events that MiniStack does not send, schedules on the lab's clock, retries of Lambda targets."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from lab.durations import duration
+from lab.emulator import here, replace, scope
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lab.world import Lab
+
+    Handler = Callable[..., Any]
+
+
+def install(lab: Lab) -> None:
+    """Complete MiniStack's events.
+
+    Parameters
+    ----------
+    lab
+        Its clock times deliveries and schedules.
+    """
+    _parameter_events(lab)
+    _alarm_events(lab)
+    _schedules(lab)
+    _lambda_targets()
+
+
+def _send(lab: Lab, region: str, source: str, kind: str, detail: dict[str, Any], resources: list[str]) -> None:
+    from ministack.services import eventbridge
+
+    entry = {"Source": source, "DetailType": kind, "Detail": json.dumps(detail), "Resources": resources}
+
+    def deliver() -> None:
+        with scope(lab, region):
+            eventbridge._put_events({"Entries": [entry]}, allow_aws_source=True)
+
+    lab.after(duration("parameter-event"), deliver, "aws-event")
+
+
+def _parameter_events(lab: Lab) -> None:
+    """'Parameter Store Change', for parameters made by CloudFormation too."""
+    from ministack.services import ssm
+
+    def announce(operation: str, name: str, kind: str, arn: str) -> None:
+        detail = {"operation": operation, "name": name, "type": kind}
+        _send(lab, here(), "aws.ssm", "Parameter Store Change", detail, [arn])
+
+    def put(original: Handler) -> Handler:
+        def putting(data: dict[str, Any]) -> Any:
+            existed = data.get("Name") in ssm._parameters
+            response = original(data)
+            if response[0] < 400:
+                parameter = ssm._parameters[data["Name"]]
+                announce("Update" if existed else "Create", data["Name"], parameter["Type"], parameter["ARN"])
+            return response
+
+        return putting
+
+    def delete(original: Handler) -> Handler:
+        def deleting(data: dict[str, Any]) -> Any:
+            names = data.get("Names") or [data.get("Name")]
+            before = [ssm._parameters[name] for name in names if name in ssm._parameters]
+            response = original(data)
+            for parameter in before:
+                if parameter["Name"] not in ssm._parameters:
+                    announce("Delete", parameter["Name"], parameter["Type"], parameter["ARN"])
+            return response
+
+        return deleting
+
+    replace(ssm, "_put_parameter", put)
+    replace(ssm, "_delete_parameter", delete)
+    replace(ssm, "_delete_parameters", delete)
+
+
+def _alarm_events(lab: Lab) -> None:
+    """'CloudWatch Alarm State Change', for metric and composite alarms."""
+    from ministack.services import cloudwatch
+
+    def record(original: Handler) -> Handler:
+        def recorded(name: str, old: str, new: str, reason: str, *args: Any, **kwargs: Any) -> None:
+            original(name, old, new, reason, *args, **kwargs)
+            if old == new:
+                return
+            alarm = cloudwatch._alarms.get(name) or cloudwatch._composite_alarms.get(name) or {}
+            now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.000+0000")
+            detail = {
+                "alarmName": name,
+                "state": {"value": new, "reason": reason, "timestamp": now},
+                "previousState": {"value": old},
+                "configuration": {"description": alarm.get("AlarmDescription", "")},
+            }
+            arn = alarm.get("AlarmArn") or f"arn:aws:cloudwatch:{here()}:{lab.account}:alarm:{name}"
+            _send(lab, here(), "aws.cloudwatch", "CloudWatch Alarm State Change", detail, [arn])
+
+        return recorded
+
+    replace(cloudwatch, "_record_history", record)
+
+
+def _schedules(lab: Lab) -> None:
+    """rate() in AWS time. MiniStack looks every ten real seconds: at scale 10 a rate of one minute would be missed."""
+    from ministack.services import eventbridge, scheduler
+
+    def rate(original: Handler) -> Handler:
+        def seconds(expression: str) -> float | None:
+            aws_seconds = original(expression)
+            # Never faster than once a second: setting the lab up runs fast-forward.
+            return None if aws_seconds is None else max(1.0, lab.clock.real(aws_seconds))
+
+        return seconds
+
+    replace(eventbridge, "_parse_rate_seconds", rate)
+    eventbridge._SCHEDULER_TICK_INTERVAL = 0.5
+    scheduler._SCHEDULE_TICK_INTERVAL = 0.5
+
+
+def _lambda_targets() -> None:
+    """EventBridge invokes a function asynchronously: retried and sent to its destination like any such invocation."""
+    from ministack.services import eventbridge, lambda_svc
+
+    def dispatch(_: Handler) -> Handler:
+        def dispatched(arn: str, payload: str) -> None:
+            function, config, _name = lambda_svc._get_func_record_for_ref(arn)
+            if function and config:
+                record = lambda_svc._execution_record_for_config(function, config)
+                lambda_svc.invoke_async_with_retry(record, json.loads(payload))
+
+        return dispatched
+
+    replace(eventbridge, "_dispatch_to_lambda", dispatch)

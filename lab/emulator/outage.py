@@ -1,0 +1,104 @@
+"""The loss of a region, inside the process.
+
+A region that refuses HTTP requests would still act by itself: MiniStack runs state machines, EventBridge targets,
+schedules and event source pollers of all regions in this one process. Here each of them stands still while its region
+is lost. On AWS they stop as well; what was durable goes on when the region is back, as it does here.
+"""
+
+from __future__ import annotations
+
+import threading
+from functools import wraps
+from typing import TYPE_CHECKING, Any
+
+from lab.emulator import here, replace
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from lab.world import Lab
+
+
+class _Gate:
+    """Holds threads of a region for as long as the region is lost."""
+
+    def __init__(self, lab: Lab) -> None:
+        self._lab = lab
+        self._changed = threading.Condition()
+        lab.on_return(lambda _: self._wake())
+        lab.on_close(self._wake)
+
+    def wait(self, region: str) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._lab.closing or not self._lab.is_down(region))
+
+    def _wake(self) -> None:
+        with self._changed:
+            self._changed.notify_all()
+
+
+def install(lab: Lab) -> None:
+    """Let nothing act in a region that is lost.
+
+    Parameters
+    ----------
+    lab
+        Says which regions are lost.
+    """
+    from ministack.core import lambda_runtime
+    from ministack.services import eventbridge, lambda_svc, stepfunctions
+
+    gate = _Gate(lab)
+
+    def held_while_down(original: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(original)
+        def held(*args: Any, **kwargs: Any) -> Any:
+            gate.wait(here())
+            return original(*args, **kwargs)
+
+        return held
+
+    # Every step of an execution writes an event before it acts and after: held there, an execution stands still
+    # between two steps and goes on when its region is back.
+    replace(stepfunctions, "_add_event", held_while_down)
+    replace(stepfunctions, "_invoke_resource", held_while_down)
+    # Asynchronous invocations and queue batches that were accepted before the loss are kept, as Lambda keeps them.
+    replace(lambda_svc, "_execute_function_dispatch", held_while_down)
+
+    def only_where_up(original: Callable[..., Iterator[tuple[str, str, Any]]]) -> Callable[..., Any]:
+        def mappings() -> Iterator[tuple[str, str, Any]]:
+            return ((account, region, esm) for account, region, esm in original() if not lab.is_down(region))
+
+        return mappings
+
+    replace(lambda_svc, "_iter_all_esms", only_where_up)
+
+    def dropped_while_down(original: Callable[..., Any]) -> Callable[..., Any]:
+        def invoke_target(target: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+            arn = target.get("Arn", "")
+            regions = {here(), (arn.split(":") + [""] * 4)[3] or here()}
+            # Schedules of a lost region do not fire, and an event bus of a lost region is not reached.
+            if any(lab.is_down(region) for region in regions):
+                return None
+            return original(target, *args, **kwargs)
+
+        return invoke_target
+
+    replace(eventbridge, "_invoke_target", dropped_while_down)
+
+    def kill_functions(region: str) -> None:
+        # Whatever runs in the lost region ends now: a function of it must not go on calling the other region.
+        with lambda_runtime._lock:
+            keys = [key for key in lambda_runtime._workers if key.split(":")[1] == region]
+            doomed = [worker for key in keys for worker in lambda_runtime._workers.pop(key)]
+        for worker in doomed:
+            if worker._proc is not None:
+                worker._proc.kill()
+        lambda_runtime.kill_workers(doomed)
+
+    lab.on_outage(kill_functions)
+
+    def end_functions() -> None:
+        lambda_runtime.reset()
+
+    lab.on_close(end_functions)

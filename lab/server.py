@@ -1,0 +1,237 @@
+"""The lab's one endpoint: AWS requests, region outages as a caller sees them, and the lab's own controls."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import socket
+import struct
+import threading
+from contextlib import suppress
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Final
+
+from hypercorn.asyncio import serve
+from hypercorn.asyncio.tcp_server import TCPServer
+from hypercorn.config import Config
+
+from lab.world import OUTAGE_MODES
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from lab.world import Lab, OutageMode
+
+    Message = dict[str, Any]
+    Receive = Callable[[], Awaitable[Message]]
+    Send = Callable[[Message], Awaitable[None]]
+    Asgi = Callable[[dict[str, Any], Receive, Send], Awaitable[None]]
+
+# `Credential=<key>/<date>/<region>/<service>/aws4_request`, in the Authorization header or in a presigned URL.
+_CREDENTIAL: Final = re.compile(rb"Credential=[^/,&]+(?:/|%2F)\d{8}(?:/|%2F)([a-z0-9-]+)(?:/|%2F)", re.IGNORECASE)
+
+_connection: ContextVar[asyncio.StreamWriter | None] = ContextVar("_connection", default=None)
+
+
+class _KnownConnection(TCPServer):  # type: ignore[misc]  # hypercorn is not typed here
+    """Remembers the connection of each request: a reset has to cut it, which ASGI has no word for."""
+
+    async def run(self) -> None:
+        _connection.set(self.writer)
+        await super().run()
+
+
+class Server:
+    """Serves ``application`` on the lab's port, from a thread with an event loop of its own.
+
+    Parameters
+    ----------
+    lab
+        Says which regions' APIs misbehave, and takes the orders of the control API.
+    application
+        Answers the AWS requests.
+    """
+
+    def __init__(self, lab: Lab, application: Asgi) -> None:
+        self._lab = lab
+        self._application = application
+        self._started = threading.Event()
+        self._failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="lab-endpoint", daemon=True)
+        self._loop: asyncio.AbstractEventLoop
+        self._stop: asyncio.Event
+        self._outage_changed: asyncio.Condition
+
+    def start(self) -> None:
+        """Bind the port and start to answer.
+
+        Raises
+        ------
+        OSError
+            When the port cannot be bound.
+        """
+        self._thread.start()
+        self._started.wait()
+        if self._failure:
+            raise self._failure
+        self._lab.on_return(lambda _: self._release())
+
+    def stop(self) -> None:
+        """Release what hangs, answer what is under way, and free the port."""
+        self._release()
+        with suppress(RuntimeError):  # the loop has ended already
+            self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join(timeout=15)
+
+    # The loop's thread
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._serve())
+        except BaseException as failure:  # noqa: BLE001 - handed to the thread that called start()
+            self._failure = failure
+        finally:
+            self._started.set()
+
+    async def _serve(self) -> None:
+        import hypercorn.asyncio.run as hypercorn_run
+
+        hypercorn_run.TCPServer = _KnownConnection
+        self._loop = asyncio.get_running_loop()
+        self._stop, self._outage_changed = asyncio.Event(), asyncio.Condition()
+
+        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(("127.0.0.1", self._lab.port))
+        except OSError:
+            listener.close()
+            raise
+        config = Config()
+        config.bind = [f"fd://{listener.detach()}"]
+        config.loglevel = "WARNING"
+        config.graceful_timeout = 2
+        config.keep_alive_timeout = 120
+
+        async def serving() -> None:
+            self._started.set()
+            await self._stop.wait()
+
+        await serve(self._answer, config, shutdown_trigger=serving)
+
+    def _release(self) -> None:
+        async def notify() -> None:
+            async with self._outage_changed:
+                self._outage_changed.notify_all()
+
+        with suppress(RuntimeError):
+            asyncio.run_coroutine_threadsafe(notify(), self._loop)
+
+    async def _answer(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            if scope["path"].startswith("/_lab/"):
+                await self._control(scope, receive, send)
+                return
+            region = _region_of(scope)
+            if region and (mode := self._lab.api_mode(region)):
+                await self._fail(mode, region, receive, send)
+                return
+        await self._application(scope, receive, send)
+
+    # Outages
+
+    async def _fail(self, mode: OutageMode, region: str, receive: Receive, send: Send) -> None:
+        if mode == "reset":
+            _reset_connection()
+            return
+        if mode == "hang":
+            await self._hang(region, receive)
+        await _reply(send, 503, {"message": f"{region} does not answer", "__type": "ServiceUnavailableException"})
+
+    async def _hang(self, region: str, receive: Receive) -> None:
+        """Keep the caller waiting until the region is back, the lab ends or the caller gives up."""
+
+        async def until_released() -> None:
+            async with self._outage_changed:
+                await self._outage_changed.wait_for(lambda: self._lab.closing or self._lab.api_mode(region) != "hang")
+
+        async def until_given_up() -> None:
+            while (await receive())["type"] != "http.disconnect":
+                pass
+
+        waits = [asyncio.ensure_future(until_released()), asyncio.ensure_future(until_given_up())]
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        for wait in waits:
+            wait.cancel()
+        await asyncio.gather(*waits, return_exceptions=True)
+
+    # The lab's own controls
+
+    async def _control(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        body = b""
+        while True:
+            message = await receive()
+            body += message.get("body", b"")
+            if not message.get("more_body"):
+                break
+        try:
+            order = json.loads(body or b"{}")
+            # Off the loop: losing a region stops databases and instances, and the endpoint answers meanwhile.
+            status, answer = await asyncio.to_thread(self._obey, scope["method"], scope["path"], order or {})
+        except (ValueError, TypeError) as error:
+            status, answer = 400, {"message": str(error)}
+        self._release()
+        await _reply(send, status, answer)
+
+    def _obey(self, method: str, path: str, order: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        match (method, *path.removeprefix("/_lab/").split("/")):
+            case ("GET", "status"):
+                pass
+            case ("POST", "regions", region, "outage"):
+                self._lab.lose(self._known(region), _mode(order.get("mode", "refuse")))
+            case ("POST", "regions", region, "return"):
+                self._lab.bring_back(self._known(region))
+            case ("POST", "apis", region):
+                mode = order.get("mode")
+                self._lab.set_apis(self._known(region), None if mode is None else _mode(mode))
+            case ("POST", "clock"):
+                self._lab.clock.set_scale(float(order["scale"]))
+            case _:
+                return 404, {"message": f"the lab knows no {method} {path}"}
+        return 200, self._lab.status()
+
+    def _known(self, region: str) -> str:
+        if region not in self._lab.regions:
+            raise ValueError(f"the lab has the regions {', '.join(self._lab.regions)}, not {region}")
+        return region
+
+
+def _mode(mode: str) -> OutageMode:
+    for known in OUTAGE_MODES:
+        if mode == known:
+            return known
+    raise ValueError(f"mode is one of {', '.join(OUTAGE_MODES)}, not {mode}")
+
+
+def _region_of(scope: dict[str, Any]) -> str | None:
+    """Read the region that a request was signed for: AWS routes by host name, the lab has one endpoint for all."""
+    headers = dict(scope["headers"])
+    match = _CREDENTIAL.search(headers.get(b"authorization", b"")) or _CREDENTIAL.search(scope["query_string"])
+    return match[1].decode() if match else None
+
+
+def _reset_connection() -> None:
+    writer = _connection.get()
+    if writer is None:
+        return
+    # Lingering for zero seconds makes the kernel send RST instead of FIN.
+    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
+
+
+async def _reply(send: Send, status: int, answer: dict[str, Any]) -> None:
+    body = json.dumps(answer).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
