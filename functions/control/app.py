@@ -165,5 +165,5 @@ def _or_unreadable(name: str, part: Callable[[], str]) -> str:
 
 handler = serve(
     "control",
-    {"begin": begin, "plan": current(plan), "record": current(record), "finish": current(finish), "fail": fail},
+    {"begin": begin, "plan": current(plan), "record": current(record), "finish": finish, "fail": fail},
 )

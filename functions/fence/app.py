@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def close(call: Call) -> Json:
     """Close compute, functions and the database's door in the source region, all at once, and note how it went."""
-    return once(call.environment, f"fence-{call.epoch}", lambda: _close(call))
+    return once(call, f"fence-{call.epoch}", lambda: _close(call))
 
 
 def _close(call: Call) -> Json:

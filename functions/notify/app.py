@@ -42,7 +42,7 @@ def _send(call: Call, execution: str, notification: Json) -> Json:
         arn = call.environment.topic_arn
         return {"message_id": notify.publish(arn, notification["subject"], notification["message"])}
 
-    return {"told": True} | once(call.environment, f"{execution}-{notification['kind']}", publish)
+    return {"told": True} | once(call, f"{execution}-{notification['kind']}", publish)
 
 
 handler = serve("notify", {"send": send, "ended": ended})

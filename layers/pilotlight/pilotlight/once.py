@@ -15,13 +15,13 @@ from pilotlight.aws import clients
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pilotlight.config import Environment
     from pilotlight.model import Json
+    from pilotlight.step import Call
 
 _REMEMBERED_SECONDS = 24 * 3600
 
 
-def once(environment: Environment, key: str, work: Callable[[], Json]) -> Json:
+def once(call: Call, key: str, work: Callable[[], Json]) -> Json:
     """Do work once for a key; later calls get the first answer.
 
     Only for work that ends in one call: never for a poll, which would be given its first answer for a day. Work that
@@ -37,8 +37,12 @@ def once(environment: Environment, key: str, work: Callable[[], Json]) -> Json:
         raise_on_no_idempotency_key=True,
         expires_after_seconds=_REMEMBERED_SECONDS,
         hash_function="sha256",
+        # Without it, a run that timed out would block its key until the key expires.
+        lambda_context=call.context,
     )
-    store = DynamoDBPersistenceLayer(table_name=environment.idempotency_table, boto3_client=clients.near("dynamodb"))
+    store = DynamoDBPersistenceLayer(
+        table_name=call.environment.idempotency_table, boto3_client=clients.near("dynamodb")
+    )
 
     def deliver(delivery: Json) -> Json:
         return work()

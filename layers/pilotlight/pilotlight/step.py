@@ -23,6 +23,7 @@ class Call:
 
     environment: Environment
     payload: Json
+    context: LambdaContext
 
     @property
     def execution(self) -> str:
@@ -92,7 +93,7 @@ def serve(service: str, actions: Mapping[str, Action]) -> Handler:
         name = event.get("action")
         logger.append_keys(action=name, execution=event.get("execution"), epoch=event.get("epoch"))
         try:
-            answer = _known(name, actions)(Call(Environment.read(), event))
+            answer = _known(name, actions)(Call(Environment.read(), event, context))
         except Exception as error:
             family = faults.sorted_into_family(error)
             logger.exception("the step failed", family=type(family).__name__)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import botocore.exceptions
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 
 from pilotlight.errors import FatalError, PilotLightError, TransientError
@@ -55,7 +56,7 @@ def sorted_into_family(error: Exception) -> PilotLightError:
         if code(error) in _TRANSIENT or status >= 500:
             return TransientError(str(error))
         return FatalError(str(error))
-    if isinstance(error, HTTPClientError):
+    if isinstance(error, (botocore.exceptions.ConnectionError, HTTPClientError)):
         return TransientError(str(error))
     if isinstance(error, BotoCoreError):
         return FatalError(str(error))

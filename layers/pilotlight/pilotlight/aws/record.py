@@ -46,7 +46,9 @@ class Store:
         first = seen == Record(active_region=self._primary)
         before = dataclasses.asdict(seen)
         changed = {name: value for name, value in dataclasses.asdict(new).items() if first or value != before[name]}
-        condition = "#epoch = :seen_epoch AND #lock = :seen_lock AND #holder = :seen_holder"
+        # A record that no switch has touched yet names no holder.
+        nobody = "" if seen.holder else "attribute_not_exists(#holder) OR "
+        condition = f"#epoch = :seen_epoch AND #lock = :seen_lock AND ({nobody}#holder = :seen_holder)"
         try:
             self._client.update_item(
                 TableName=self._table,

@@ -1,0 +1,86 @@
+"""A function's surroundings: its environment, an AWS of moto's, and a way to load a handler from its folder."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from pilotlight.aws import clients
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import ModuleType
+
+ROOT = Path(__file__).parents[3]
+PRIMARY, DR = "eu-west-1", "eu-central-1"
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = {
+        "AWS_REGION": DR,
+        "AWS_DEFAULT_REGION": DR,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "ENVIRONMENT": "dev",
+        "PRIMARY_REGION": PRIMARY,
+        "DR_REGION": DR,
+        "STATE_TABLE": "dev-dr-state",
+        "IDEMPOTENCY_TABLE": "dev-dr-idempotency",
+        "NOTIFICATION_TOPIC_ARN": f"arn:aws:sns:{DR}:123456789012:dev-dr-notifications",
+        "POWERTOOLS_TRACE_DISABLED": "1",
+        "POWERTOOLS_SERVICE_NAME": "test",
+    }
+    for name, value in values.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+
+
+@pytest.fixture
+def aws() -> Iterator[Any]:
+    """An empty AWS; call it with a service (and a region) for a client."""
+    with mock_aws():
+        clients.near.cache_clear()
+        clients.far.cache_clear()
+        yield lambda service, region=DR: boto3.client(service, region_name=region)
+        clients.near.cache_clear()
+        clients.far.cache_clear()
+
+
+@pytest.fixture
+def state_table(aws: Any) -> str:
+    for name in ("dev-dr-state", "dev-dr-idempotency"):
+        aws("dynamodb").create_table(
+            TableName=name,
+            KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+            AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+            BillingMode="PAY_PER_REQUEST",
+        )
+    return "dev-dr-state"
+
+
+def load(function: str) -> ModuleType:
+    """Load a handler as Lambda does: by file, since every function's module is called app."""
+    spec = importlib.util.spec_from_file_location(f"{function}_app", ROOT / "functions" / function / "app.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+class Context:
+    """What Lambda hands a handler."""
+
+    function_name = "dev-dr-test"
+    memory_limit_in_mb = 512
+    invoked_function_arn = f"arn:aws:lambda:{DR}:123456789012:function:dev-dr-test"
+    aws_request_id = "request"
+
+    def get_remaining_time_in_millis(self) -> int:
+        return 30_000
