@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from botocore.exceptions import ClientError
@@ -15,6 +15,9 @@ from pilotlight.errors import FatalError, PreconditionFailed
 from tests.unit.core.conftest import Context, load
 from tests.unit.core.samples import DR, EXECUTION, HELD, OTHER, PRIMARY, event
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 ACCOUNT = "123456789012"
 
 
@@ -25,7 +28,7 @@ def hold(table: str) -> Store:
 
 
 class Rds:
-    """A replica as RDS has it: promoting takes a while, starts late, and is refused where there is nothing to promote."""
+    """A replica as RDS has it: promoting starts late, takes a while, and is refused where there is nothing to do."""
 
     def __init__(self, status: str = "available") -> None:
         self.instance: dict[str, Any] = {
@@ -50,10 +53,11 @@ class Rds:
 
 
 @pytest.fixture
-def rds(monkeypatch: pytest.MonkeyPatch) -> Rds:
+def rds(aws: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Rds]:
     fake, real = Rds(), clients.near
-    monkeypatch.setattr(clients, "near", lambda service: fake if service == "rds" else real(service))
-    return fake
+    with monkeypatch.context() as patched:
+        patched.setattr(clients, "near", lambda service: fake if service == "rds" else real(service))
+        yield fake
 
 
 def test_a_replica_is_promoted_once_with_the_planned_retention(rds: Rds, state_table: str) -> None:
