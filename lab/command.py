@@ -88,9 +88,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             case "serve":
                 return _serve(settings, deploy=not options.no_deploy, verbose=options.verbose)
             case "demo":
-                from lab.gameday import demo
+                from lab.gameday.demo import hold
 
-                return demo(settings)
+                return hold(settings)
             case "lose":
                 return _order(settings, f"regions/{options.region}/outage", {"mode": options.mode})
             case _:

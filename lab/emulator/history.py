@@ -1,0 +1,161 @@
+"""The history of an execution as AWS writes it: also inside branches, with each event's predecessor and its call.
+
+MiniStack runs the branches of a Parallel state without a word in the history, and shares one set of variables between
+them. On AWS a branch's events name the event before them, which is all that tells branches apart, and what a branch
+assigns is its own.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import threading
+from contextvars import ContextVar
+from functools import wraps
+from typing import TYPE_CHECKING, Any
+
+from lab.emulator import replace
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lab.world import Lab
+
+    Event = dict[str, Any]
+
+# Where this thread is in an execution: the execution's ARN and its last event here. Branches run in copies of the
+# context of the thread that starts them, so each continues from the event that forked it.
+_place: ContextVar[tuple[str, Event] | None] = ContextVar("_place", default=None)
+# The last events of the branches that have ended, for the fork that waits for them.
+_ends: ContextVar[list[tuple[str, Event]] | None] = ContextVar("_ends", default=None)
+_lock = threading.Lock()
+
+
+def install(_lab: Lab) -> None:
+    """Complete the history.
+
+    Must come before what holds the events of a lost region back: a lock is taken here that nobody may hold while he
+    waits.
+    """
+    from ministack.services import stepfunctions
+
+    replace(stepfunctions, "_add_event", _linked)
+    replace(stepfunctions, "_run_parallel_branches", _forked)
+    replace(stepfunctions, "_run_sub_machine", lambda _: _run_branch)
+    for invoke in ("_invoke_resource", "_invoke_with_callback"):
+        replace(stepfunctions, invoke, _with_its_arguments)
+
+
+def _linked(original: Callable[..., Event]) -> Callable[..., Event]:
+    @wraps(original)
+    def add(execution: dict[str, Any], event_type: str, details: Event | None = None) -> Event:
+        place = _place.get()
+        arn = execution["executionArn"]
+        if event_type == "TaskScheduled" and details:
+            details = {"taskScheduledEventDetails": _as_aws_names_it(details["taskScheduledEventDetails"])}
+        # An event's id is its place in the list: two branches must not get the same.
+        with _lock:
+            event = original(execution, event_type, details)
+        event["previousEventId"] = place[1]["id"] if place and place[0] == arn else 0
+        _place.set((arn, event))
+        return event
+
+    return add
+
+
+def _as_aws_names_it(task: Event) -> Event:
+    """Split `arn:aws:states:::lambda:invoke` into the service and what is asked of it."""
+    resource = str(task.get("resource", ""))
+    service, _, action = resource.removeprefix("arn:aws:states:::").partition(":")
+    if not resource.startswith("arn:aws:states:::") or not action:
+        return task
+    if service == "aws-sdk":
+        service, _, action = action.partition(":")
+        service = f"aws-sdk:{service}"
+    return {**task, "resourceType": service, "resource": action}
+
+
+def _with_its_arguments(original: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(original)
+    def invoke(resource: str, arguments: Any, *rest: Any) -> Any:
+        place = _place.get()
+        if place and place[1]["type"] == "TaskScheduled":
+            place[1]["taskScheduledEventDetails"]["parameters"] = json.dumps(arguments, default=str)
+        return original(resource, arguments, *rest)
+
+    return invoke
+
+
+def _forked(original: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(original)
+    def run(state: dict[str, Any], given: Any, execution: dict[str, Any], ctx: dict[str, Any]) -> Any:
+        from ministack.services import stepfunctions
+
+        stepfunctions._add_event(execution, "ParallelStateStarted")
+        ended: list[tuple[str, Event]] = []
+        token = _ends.set(ended)
+        outcome = "ParallelStateFailed"
+        try:
+            result = original(state, given, execution, ctx)
+            outcome = "ParallelStateSucceeded"
+            return result
+        finally:
+            _ends.reset(token)
+            if ended:
+                _place.set(max(ended, key=lambda place: place[1]["id"]))
+            stepfunctions._add_event(execution, outcome)
+
+    return run
+
+
+def _run_branch(
+    states: dict[str, Any], start: str, given: Any, execution: dict[str, Any], outer: dict[str, Any]
+) -> Any:
+    """Run the states of a branch of a Parallel state, or of one item of a Map."""
+    from ministack.services import stepfunctions
+
+    ended = _ends.get()
+    # A branch sees the variables from before the fork and changes none but its own.
+    ctx = {**outer, "variables": dict(outer.get("variables", {}))}
+    current = copy.deepcopy(given)
+    name: str | None = start
+    try:
+        while name:
+            state = states.get(name)
+            if state is None:
+                raise stepfunctions._ExecutionError("States.Runtime", f"State '{name}' not found")
+            current, name = _run_state(name, state, current, execution, ctx)
+        return current
+    finally:
+        place = _place.get()
+        if ended is not None and place is not None:
+            ended.append(place)
+
+
+def _run_state(
+    name: str, state: dict[str, Any], given: Any, execution: dict[str, Any], ctx: dict[str, Any]
+) -> tuple[Any, str | None]:
+    from ministack.services import stepfunctions
+
+    kind = state.get("Type")
+    ctx["State"] = {"Name": name, "EnteredTime": stepfunctions.now_iso(), "RetryCount": 0}
+    stepfunctions._add_event(
+        execution, f"{kind}StateEntered", {"stateEnteredEventDetails": {"name": name, "input": json.dumps(given)}}
+    )
+    after: str | None
+    match kind:
+        case "Fail":
+            raise stepfunctions._ExecutionError(*stepfunctions._fail_state_error(state, given, ctx))
+        case "Succeed":
+            output = stepfunctions._apply_input_path(state, given, ctx)
+            output, after = stepfunctions._apply_output_path(state, output, ctx), None
+        case "Task" | "Parallel" | "Map":
+            output, after = getattr(stepfunctions, f"_execute_{kind.lower()}")(state, given, execution, ctx)
+        case "Pass" | "Choice" | "Wait":
+            output, after = getattr(stepfunctions, f"_execute_{kind.lower()}")(state, given, ctx)
+        case _:
+            raise stepfunctions._ExecutionError("States.Runtime", f"Unknown state type: {kind}")
+    stepfunctions._add_event(
+        execution, f"{kind}StateExited", {"stateExitedEventDetails": {"name": name, "output": json.dumps(output)}}
+    )
+    return output, after
