@@ -29,7 +29,13 @@ if TYPE_CHECKING:
     Asgi = Callable[[dict[str, Any], Receive, Send], Awaitable[None]]
 
 # `Credential=<key>/<date>/<region>/<service>/aws4_request`, in the Authorization header or in a presigned URL.
-_CREDENTIAL: Final = re.compile(rb"Credential=[^/,&]+(?:/|%2F)\d{8}(?:/|%2F)([a-z0-9-]+)(?:/|%2F)", re.IGNORECASE)
+_CREDENTIAL: Final = re.compile(
+    rb"Credential=[^/,&]+(?:/|%2F)\d{8}(?:/|%2F)([a-z0-9-]+)(?:/|%2F)([a-z0-9-]+)", re.IGNORECASE
+)
+
+_XML_SERVICES: Final = frozenset(
+    {"autoscaling", "cloudformation", "ec2", "elasticloadbalancing", "iam", "monitoring", "rds", "s3", "sns", "sts"}
+)
 
 _connection: ContextVar[asyncio.StreamWriter | None] = ContextVar("_connection", default=None)
 
@@ -133,21 +139,26 @@ class Server:
             if scope["path"].startswith("/_lab/"):
                 await self._control(scope, receive, send)
                 return
-            region = _region_of(scope)
-            if region and (mode := self._lab.api_mode(region)):
-                await self._fail(mode, region, receive, send)
+            region, service = _signed_for(scope)
+            if mode := self._lab.api_mode(region):
+                await self._fail(mode, region, service, receive, send)
                 return
         await self._application(scope, receive, send)
 
     # Outages
 
-    async def _fail(self, mode: OutageMode, region: str, receive: Receive, send: Send) -> None:
+    async def _fail(self, mode: OutageMode, region: str, service: str, receive: Receive, send: Send) -> None:
         if mode == "reset":
             _reset_connection()
             return
         if mode == "hang":
             await self._hang(region, receive)
-        await _reply(send, 503, {"message": f"{region} does not answer", "__type": "ServiceUnavailableException"})
+        code, message = "ServiceUnavailable", f"{region} does not answer"
+        if service in _XML_SERVICES:
+            error = f"<ErrorResponse><Error><Code>{code}</Code><Message>{message}</Message></Error></ErrorResponse>"
+            await _send(send, 503, b"text/xml", error.encode())
+        else:
+            await _reply(send, 503, {"__type": code, "message": message})
 
     async def _hang(self, region: str, receive: Receive) -> None:
         """Keep the caller waiting until the region is back, the lab ends or the caller gives up."""
@@ -214,11 +225,11 @@ def _mode(mode: str) -> OutageMode:
     raise ValueError(f"mode is one of {', '.join(OUTAGE_MODES)}, not {mode}")
 
 
-def _region_of(scope: dict[str, Any]) -> str | None:
-    """Read the region that a request was signed for: AWS routes by host name, the lab has one endpoint for all."""
+def _signed_for(scope: dict[str, Any]) -> tuple[str, str]:
+    """Read the region and service that a request was signed for: AWS tells them apart by host name, the lab cannot."""
     headers = dict(scope["headers"])
     match = _CREDENTIAL.search(headers.get(b"authorization", b"")) or _CREDENTIAL.search(scope["query_string"])
-    return match[1].decode() if match else None
+    return (match[1].decode(), match[2].decode()) if match else ("", "")
 
 
 def _reset_connection() -> None:
@@ -231,7 +242,10 @@ def _reset_connection() -> None:
 
 
 async def _reply(send: Send, status: int, answer: dict[str, Any]) -> None:
-    body = json.dumps(answer).encode()
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    await _send(send, status, b"application/json", json.dumps(answer).encode())
+
+
+async def _send(send: Send, status: int, kind: bytes, body: bytes) -> None:
+    headers = [(b"content-type", kind), (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

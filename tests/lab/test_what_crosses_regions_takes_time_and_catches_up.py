@@ -1,0 +1,124 @@
+"""S3 objects and secrets reach the other region after a while, and what an outage held back arrives afterwards."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from tests.lab.functions import ROLE
+from tests.lab.running import DR, PRIMARY
+
+if TYPE_CHECKING:
+    from tests.lab.running import RunningLab
+
+BUCKETS = {PRIMARY: "two-way-primary", DR: "two-way-dr"}
+
+
+@pytest.fixture(scope="module")
+def buckets(empty_lab: RunningLab) -> dict[str, Any]:
+    clients = {region: empty_lab.client("s3", region) for region in BUCKETS}
+    for region, name in BUCKETS.items():
+        clients[region].create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": region})
+        clients[region].put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
+    for region, other in ((PRIMARY, DR), (DR, PRIMARY)):
+        rule = {
+            "ID": "all",
+            "Status": "Enabled",
+            "Priority": 1,
+            "Filter": {"Prefix": ""},
+            "DeleteMarkerReplication": {"Status": "Enabled"},
+            "Destination": {"Bucket": f"arn:aws:s3:::{BUCKETS[other]}"},
+        }
+        clients[region].put_bucket_replication(
+            Bucket=BUCKETS[region], ReplicationConfiguration={"Role": ROLE, "Rules": [rule]}
+        )
+    return clients
+
+
+def _head(client: Any, bucket: str, key: str) -> dict[str, Any]:
+    try:
+        answer: dict[str, Any] = client.head_object(Bucket=bucket, Key=key)
+    except ClientError:
+        return {}
+    return answer
+
+
+def test_an_object_is_replicated_with_its_version_and_its_delete_marker(
+    lab: RunningLab, buckets: dict[str, Any]
+) -> None:
+    lab.set_scale(5)
+    version = buckets[PRIMARY].put_object(Bucket=BUCKETS[PRIMARY], Key="a", Body=b"1")["VersionId"]
+    assert _head(buckets[PRIMARY], BUCKETS[PRIMARY], "a")["ReplicationStatus"] == "PENDING"
+    assert not _head(buckets[DR], BUCKETS[DR], "a")
+    lab.set_scale(50)
+
+    replica = lab.wait_until(lambda: _head(buckets[DR], BUCKETS[DR], "a"))
+    assert (replica["VersionId"], replica["ReplicationStatus"]) == (version, "REPLICA")
+    assert _head(buckets[PRIMARY], BUCKETS[PRIMARY], "a")["ReplicationStatus"] == "COMPLETED"
+
+    buckets[PRIMARY].delete_object(Bucket=BUCKETS[PRIMARY], Key="a")
+    lab.wait_until(lambda: not _head(buckets[DR], BUCKETS[DR], "a"))
+
+
+def test_what_was_written_during_an_outage_arrives_after_it(lab: RunningLab, buckets: dict[str, Any]) -> None:
+    lab.lose(PRIMARY)
+    buckets[DR].put_object(Bucket=BUCKETS[DR], Key="during", Body=b"2")
+    buckets[DR].put_object(Bucket=BUCKETS[DR], Key="during", Body=b"3")
+    lab.clock_passes(10)
+    assert _head(buckets[DR], BUCKETS[DR], "during")["ReplicationStatus"] == "PENDING"
+
+    lab.bring_back(PRIMARY)
+
+    lab.wait_until(lambda: _head(buckets[DR], BUCKETS[DR], "during")["ReplicationStatus"] == "COMPLETED")
+    assert buckets[PRIMARY].get_object(Bucket=BUCKETS[PRIMARY], Key="during")["Body"].read() == b"3"
+
+
+def test_a_replica_secret_follows_and_catches_up(lab: RunningLab) -> None:
+    template = {
+        "Resources": {
+            "Secret": {
+                "Type": "AWS::SecretsManager::Secret",
+                "Properties": {
+                    "Name": "crossing/database",
+                    "GenerateSecretString": {
+                        "SecretStringTemplate": '{"username": "admin"}',
+                        "GenerateStringKey": "password",
+                    },
+                    "ReplicaRegions": [{"Region": DR}],
+                },
+            }
+        }
+    }
+    stacks = lab.client("cloudformation", PRIMARY)
+    stacks.create_stack(StackName="crossing", TemplateBody=json.dumps(template))
+    stacks.get_waiter("stack_create_complete").wait(StackName="crossing", WaiterConfig={"Delay": 0.2})
+    source, replica = lab.client("secretsmanager", PRIMARY), lab.client("secretsmanager", DR)
+
+    def copied() -> str:
+        return str(replica.get_secret_value(SecretId="crossing/database")["SecretString"])
+
+    assert copied() == source.get_secret_value(SecretId="crossing/database")["SecretString"]
+
+    source.put_secret_value(SecretId="crossing/database", SecretString='{"password": "2"}')
+    lab.wait_until(lambda: copied() == '{"password": "2"}')
+
+    source.put_secret_value(SecretId="crossing/database", SecretString='{"password": "3"}')
+    lab.lose(PRIMARY)
+    lab.clock_passes(10)
+    lab.bring_back(PRIMARY)
+    lab.wait_until(lambda: copied() == '{"password": "3"}')
+
+
+def test_a_key_alias_of_the_same_name_is_each_regions_own(lab: RunningLab) -> None:
+    keys = {}
+    for region in (PRIMARY, DR):
+        client = lab.client("kms", region)
+        keys[region] = client.create_key()["KeyMetadata"]["KeyId"]
+        client.create_alias(AliasName="alias/crossing", TargetKeyId=keys[region])
+
+    for region, key in keys.items():
+        described = lab.client("kms", region).describe_key(KeyId="alias/crossing")["KeyMetadata"]
+        assert (described["KeyId"], described["Arn"].split(":")[3]) == (key, region)
