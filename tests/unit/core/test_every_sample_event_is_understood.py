@@ -1,0 +1,48 @@
+"""Each step has a sample event, and each sample event is one its function understands."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+
+from pilotlight.model import as_json, plan_from
+from tests.unit.core.conftest import ROOT
+
+EVENTS = sorted((ROOT / "events").glob("*.json"))
+STEPS = ("control", "database", "sql", "compute", "workload", "verify", "fence", "notify")
+
+
+def actions(function: str) -> set[str]:
+    served = (ROOT / "functions" / function / "app.py").read_text().split("handler = serve(")[1]
+    return set(re.findall(r'"(\w+)":', served))
+
+
+def test_every_action_of_every_step_has_a_sample() -> None:
+    samples = {path.stem for path in EVENTS}
+    assert {f"{function}-{action}" for function in STEPS for action in actions(function)} <= samples
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in EVENTS if path.stem.split("-")[0] in STEPS], ids=lambda path: path.stem
+)
+def test_a_sample_is_what_the_state_machine_would_send(path: Any) -> None:
+    function, action = path.stem.split("-")
+    event = json.loads(path.read_text())
+    assert event["action"] == action
+    assert action in actions(function)
+    assert event["execution"].startswith("arn:aws:states:")
+    if "plan" in event:
+        assert json.loads(json.dumps(as_json(plan_from(event["plan"])))) == event["plan"]
+
+
+def test_the_state_machine_sends_what_the_samples_show() -> None:
+    machine = (ROOT / "statemachine" / "failover.asl.json").read_text()
+    sent = set(re.findall(r'"FunctionName": "\$\{(\w+)FunctionArn\}",\s*"Payload": \{\s*"action": "(\w+)"', machine))
+    assert {f"{function.lower()}-{action}" for function, action in sent} <= {path.stem for path in EVENTS}
+    # The one action that no state sends is the rule's: an execution that was stopped runs no state.
+    assert {path.stem for path in EVENTS if path.stem.split("-")[0] in STEPS} - {
+        f"{function.lower()}-{action}" for function, action in sent
+    } == {"notify-ended"}
