@@ -1,0 +1,313 @@
+"""Makes what needs both regions: replication rules on both buckets, and the first record of who is active.
+
+A custom resource of each region's stack, so whichever is deployed last finds both sides and finishes the work. It can
+also be invoked by hand with ``{}``, for a deployment made while the other region could not be reached.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import os
+import signal
+import time
+import urllib.request
+from dataclasses import dataclass
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import ClientError, HTTPClientError
+
+type Json = dict[str, Any]
+
+_RULE = "pilotlight"
+# CloudFormation waits an hour for an answer that never comes: leave time to send one.
+_ANSWER_SECONDS = 10
+_LONGEST_REASON = 1000
+_PATIENCE = Config(connect_timeout=3, read_timeout=5, retries={"total_max_attempts": 2, "mode": "standard"})
+
+
+class PrimaryNotReadyError(Exception):
+    """DR was deployed before the primary had a database to replicate."""
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One region's half of the pair."""
+
+    region: str
+    bucket: str
+    role: str
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the stack tells this function."""
+
+    environment: str
+    region: str
+    account: str
+    primary: Side
+    dr: Side
+    state_table: str
+
+    @classmethod
+    def read(cls) -> Settings:
+        """Read them from the function's environment."""
+        env = os.environ
+        return cls(
+            environment=env["ENVIRONMENT"],
+            region=env["AWS_REGION"],
+            account=env["ACCOUNT"],
+            primary=Side(env["PRIMARY_REGION"], env["PRIMARY_BUCKET"], env["PRIMARY_REPLICATION_ROLE"]),
+            dr=Side(env["DR_REGION"], env["DR_BUCKET"], env["DR_REPLICATION_ROLE"]),
+            state_table=env.get("STATE_TABLE", ""),
+        )
+
+
+# --- What should be: no AWS from here to the next line
+
+
+def rule(destination_bucket: str, destination_key: str) -> Json:
+    """Say how one side's objects get to the other: all of them, within 15 minutes, measured, changes of replicas too."""
+    return {
+        "ID": _RULE,
+        "Status": "Enabled",
+        "Filter": {"Prefix": ""},
+        # A delete is an act of the application like a write, and is to be the same on both sides.
+        "DeleteMarkerReplication": {"Status": "Enabled"},
+        "SourceSelectionCriteria": {
+            "SseKmsEncryptedObjects": {"Status": "Enabled"},
+            "ReplicaModifications": {"Status": "Enabled"},
+        },
+        "Destination": {
+            # Of the partition that the key is in.
+            "Bucket": f"arn:{destination_key.split(':')[1]}:s3:::{destination_bucket}",
+            "EncryptionConfiguration": {"ReplicaKmsKeyID": destination_key},
+            "ReplicationTime": {"Status": "Enabled", "Time": {"Minutes": 15}},
+            "Metrics": {"Status": "Enabled", "EventThreshold": {"Minutes": 15}},
+        },
+    }
+
+
+def merged(existing: Json | None, ours: Json, role: str) -> Json:
+    """Put our rule into a bucket's replication configuration, and leave everything else in it as it is.
+
+    A bucket has one role for all its rules. Rules of others keep the role they were made with; ours then runs under it
+    too, and S3 refuses the configuration if that cannot be.
+    """
+    rules = list(existing["Rules"]) if existing else []
+    others = [found for found in rules if found.get("ID") != _RULE]
+    mine = next((found for found in rules if found.get("ID") == _RULE), None)
+    taken = [found.get("Priority", 0) for found in others]
+    priority = mine["Priority"] if mine and mine.get("Priority", 0) not in taken else max(taken, default=0) + 1
+    return {
+        "Role": existing["Role"] if existing and others else role,
+        "Rules": [*others, {**ours, "Priority": priority}],
+    }
+
+
+def first_record(primary_region: str, now: dt.datetime) -> Json:
+    """Say what the record of the active region reads before anything was ever switched."""
+    return {
+        "id": {"S": "switch"},
+        "active_region": {"S": primary_region},
+        "epoch": {"N": "0"},
+        "lock": {"S": "free"},
+        "holder": {"S": ""},
+        "updated_at": {"S": now.isoformat(timespec="seconds")},
+    }
+
+
+def can_be_replicated(database: Json | None) -> str:
+    """Say what keeps the primary's database from having a replica, or nothing."""
+    if database is None:
+        return "is not there"
+    if database["DBInstanceStatus"] in ("creating", "failed", "deleting", "stopped"):
+        return f"is {database['DBInstanceStatus']}"
+    if not database.get("BackupRetentionPeriod"):
+        return "has no automated backups"
+    return ""
+
+
+# --- What is
+
+
+def _client(service: str, region: str) -> Any:
+    return boto3.client(service, region_name=region, config=_PATIENCE)  # type: ignore[call-overload]
+
+
+def _not_there(error: Exception) -> str:
+    """Tell "not there, or not now" from a real error."""
+    if isinstance(error, HTTPClientError):
+        return f"does not answer ({type(error).__name__})"
+    if isinstance(error, ClientError):
+        code = error.response.get("Error", {}).get("Code", "")
+        if code in ("NoSuchBucket", "NotFoundException", "404"):
+            return "is not deployed yet"
+        if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) >= 500:
+            return f"does not answer ({code})"
+    return ""
+
+
+def _key(side: Side, settings: Settings) -> str:
+    """Find a side's key. Raises if the side is not ready for a rule that leads to it."""
+    versioning = _client("s3", side.region).get_bucket_versioning(
+        Bucket=side.bucket, ExpectedBucketOwner=settings.account
+    )
+    if versioning.get("Status") != "Enabled":
+        raise LookupError(f"bucket {side.bucket} in {side.region} is not versioned")
+    answer = _client("kms", side.region).describe_key(KeyId=f"alias/{settings.environment}-pilotlight")
+    return str(answer["KeyMetadata"]["Arn"])
+
+
+def _replicate(source: Side, destination: Side, destination_key: str, settings: Settings) -> bool:
+    """Put our rule on a bucket unless it is there already; say whether anything was changed."""
+    s3 = _client("s3", source.region)
+    try:
+        existing = s3.get_bucket_replication(Bucket=source.bucket, ExpectedBucketOwner=settings.account)[
+            "ReplicationConfiguration"
+        ]
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "ReplicationConfigurationNotFoundError":
+            raise
+        existing = None
+    wanted = merged(existing, rule(destination.bucket, destination_key), source.role)
+    if wanted == existing:
+        return False
+    s3.put_bucket_replication(
+        Bucket=source.bucket, ReplicationConfiguration=wanted, ExpectedBucketOwner=settings.account
+    )
+    return True
+
+
+def pair(settings: Settings) -> Json:
+    """Make both sides know each other, if both are there.
+
+    Returns
+    -------
+    dict
+        ``Pairing`` is ``paired`` or ``waiting for the other region``, with the reason in ``Detail``.
+    """
+    other = settings.dr if settings.region == settings.primary.region else settings.primary
+    keys = {}
+    for side in (settings.primary, settings.dr):
+        try:
+            keys[side.region] = _key(side, settings)
+        except (ClientError, HTTPClientError) as error:
+            reason = _not_there(error)
+            if side != other or not reason:
+                raise
+            return {"Pairing": "waiting for the other region", "Detail": f"{side.region} {reason}"}
+    changed = [
+        _replicate(source, destination, keys[destination.region], settings)
+        for source, destination in ((settings.primary, settings.dr), (settings.dr, settings.primary))
+    ]
+    return {"Pairing": "paired", "Detail": f"{sum(changed)} of 2 buckets were given a new rule"}
+
+
+def record(settings: Settings) -> bool:
+    """Write the first record, where the table is; say whether there was none. An existing one is never touched."""
+    if not settings.state_table:
+        return False
+    try:
+        _client("dynamodb", settings.region).put_item(
+            TableName=settings.state_table,
+            Item=first_record(settings.primary.region, dt.datetime.now(dt.UTC)),
+            ConditionExpression="attribute_not_exists(id)",
+        )
+    except ClientError as error:
+        if error.response["Error"]["Code"] == "ConditionalCheckFailedException":
+            return False
+        raise
+    return True
+
+
+def require_primary(settings: Settings) -> None:
+    """Check that the primary has a database of which a replica can be made.
+
+    Raises
+    ------
+    PrimaryNotReadyError
+        It has none; the message says what to deploy.
+    """
+    name = f"{settings.environment}-db"
+    region = settings.primary.region
+    try:
+        answer = _client("rds", region).describe_db_instances(DBInstanceIdentifier=name)
+        problem = can_be_replicated(answer["DBInstances"][0])
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in ("DBInstanceNotFound", "DBInstanceNotFoundFault"):
+            raise
+        problem = can_be_replicated(None)
+    except HTTPClientError as error:
+        problem = f"cannot be asked ({type(error).__name__})"
+    if problem:
+        raise PrimaryNotReadyError(
+            f"The database {name} in the primary region {region} {problem}, so no replica of it can be made. "
+            f"Deploy the primary first (sam deploy --config-env {settings.environment}-primary), then this region again."
+        )
+
+
+# --- CloudFormation
+
+
+def _work(event: Json) -> Json:
+    settings = Settings.read()
+    if event.get("ResourceType") == "Custom::PrimaryDatabase":
+        # Asked once, when the replica is about to be made: later deployments of DR need nothing of the primary.
+        if event["RequestType"] == "Create":
+            require_primary(settings)
+        return {}
+    if event.get("RequestType") == "Delete":
+        return {}
+    wrote = record(settings)
+    return {**pair(settings), "FirstRecord": "written" if wrote else "left as it is"}
+
+
+def _out_of_time(signum: int, frame: object) -> None:
+    raise TimeoutError("the function ran out of time")
+
+
+def answer(event: Json, status: str, reason: str, data: Json) -> Json:
+    """Put an answer into CloudFormation's words."""
+    return {
+        "Status": status,
+        "Reason": reason[:_LONGEST_REASON],
+        # Always the same, or CloudFormation would take an update for a replacement.
+        "PhysicalResourceId": event.get("PhysicalResourceId") or f"{event['LogicalResourceId']}-{event['RequestId']}",
+        "StackId": event["StackId"],
+        "RequestId": event["RequestId"],
+        "LogicalResourceId": event["LogicalResourceId"],
+        "Data": data,
+    }
+
+
+def _send(url: str, body: Json) -> None:
+    # An empty content type is what the URL was signed for.
+    request = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": ""}, method="PUT")
+    for attempt in range(3):
+        try:
+            with urllib.request.urlopen(request, timeout=2):
+                return
+        except OSError as error:
+            print(json.dumps({"message": "the answer could not be sent", "error": str(error), "attempt": attempt + 1}))
+            time.sleep(0.5)
+
+
+def handler(event: Json, context: Any) -> Json:
+    """Do the work, and answer CloudFormation whatever happens."""
+    if "ResponseURL" not in event:
+        return _work(event)
+    signal.signal(signal.SIGALRM, _out_of_time)
+    signal.alarm(max(1, int(context.get_remaining_time_in_millis() / 1000) - _ANSWER_SECONDS))
+    try:
+        body = answer(event, "SUCCESS", "", _work(event))
+    except Exception as error:  # noqa: BLE001 - an error that is not answered holds the stack up for an hour
+        body = answer(event, "FAILED", f"{type(error).__name__}: {error}", {})
+    finally:
+        signal.alarm(0)
+    print(json.dumps({"message": "answered", "status": body["Status"], "reason": body["Reason"], **body["Data"]}))
+    _send(event["ResponseURL"], body)
+    return body
