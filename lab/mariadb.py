@@ -49,6 +49,7 @@ _PROCEDURES: Final = (
 
 _START_TIMEOUT: Final = 60.0
 _STOP_TIMEOUT: Final = 20.0
+_LONGEST_SOCKET_HOME: Final = 90
 _OTHER_PLACES: Final = (
     "/usr/sbin",
     "/usr/local/sbin",
@@ -201,9 +202,8 @@ class Server:
         self.options: dict[str, str] = {}
         """Server options beyond the lab's own; they take effect at the next start."""
         self._programs = programs or Programs.find()
-        # A path to a Unix socket holds about 100 characters, fewer than many a temporary directory.
-        self._socket_home = Path(tempfile.mkdtemp(prefix="plm-", dir=_short_temporary_directory()))
-        self.socket = self._socket_home / "s"
+        self._socket_home = _short_directory(home)
+        self.socket = self._socket_home / "socket"
         self._data = home / "data"
         self._process: subprocess.Popen[bytes] | None = None
         self._lock = threading.RLock()
@@ -632,6 +632,8 @@ def _as_user() -> list[str]:
     return ["--user=root"] if os.geteuid() == 0 else []
 
 
-def _short_temporary_directory() -> str | None:
-    # macOS's own temporary directory is already half as long as a socket's path may be.
-    return "/tmp" if Path("/tmp").is_dir() else None
+def _short_directory(home: Path) -> Path:
+    # A path to a Unix socket holds about 100 characters: fewer than macOS's temporary directory and a few names make.
+    if len(str(home)) < _LONGEST_SOCKET_HOME:
+        return home
+    return Path(tempfile.mkdtemp(prefix="pilotlight-", dir="/tmp"))

@@ -208,6 +208,8 @@ class Server:
                 self._lab.set_apis(self._known(region), None if mode is None else _mode(mode))
             case ("POST", "clock"):
                 self._lab.clock.set_scale(float(order["scale"]))
+            case ("POST", "control", group, name) if control := self._lab.controls.get(group, {}).get(name):
+                return 200, {"answer": control(**order)}
             case _:
                 return 404, {"message": f"the lab knows no {method} {path}"}
         return 200, self._lab.status()

@@ -48,6 +48,8 @@ class Lab:
         self.regions = REGIONS
         self.clock = Clock(scale)
         self.home = Path(tempfile.mkdtemp(prefix="pilotlight-lab-"))
+        self.controls: dict[str, dict[str, Callable[..., Any]]] = {}
+        """Group to name to function: what the game day and tests may do to the lab past the AWS API."""
         self._lock = threading.RLock()
         self._down: dict[str, OutageMode] = {}
         self._apis: dict[str, OutageMode] = {}
