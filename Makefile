@@ -1,0 +1,108 @@
+# The only interface: `make` shows what there is. Everything runs in environments that `make setup` makes.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+ENVIRONMENT    ?= dev
+PRIMARY_REGION ?= eu-west-1
+DR_REGION      ?= eu-central-1
+
+# The tools' environment first: its Python is the functions' runtime, which `sam build` looks for.
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export AWS_PAGER :=
+
+##@ On this machine
+
+.PHONY: setup
+setup: ## Make the two Python environments from the locked requirements
+	@scripts/setup
+
+.PHONY: lab
+lab: setup mariadb ## Start two regions here, deploy both with sam, stay up until Ctrl-C (LAB_PORT, LAB_TIME_SCALE)
+	@.venv-lab/bin/python -m lab serve
+
+.PHONY: demo
+demo: setup mariadb ## Lose the primary region under load, fail over, and account for every acknowledged write
+	@.venv-lab/bin/python -m lab demo
+
+.PHONY: mariadb
+mariadb:
+	@scripts/install-mariadb
+
+##@ Checks
+
+.PHONY: test
+test: setup mariadb lint type templates unit lab-tests ## Everything that CI runs: lint, types, templates, all tests
+
+.PHONY: lint
+lint: setup ## Format and style of the Python code, and the state machines
+	ruff format --check .
+	ruff check .
+	python scripts/check_state_machines.py statemachine/*.asl.json
+
+.PHONY: format
+format: setup ## Put the Python code into its one format and fix what can be fixed
+	ruff format .
+	ruff check --fix .
+
+.PHONY: type
+type: setup ## Types, strictly
+	mypy layers/pilotlight/pilotlight lab tests scripts
+	@# One run a function: each folder has an app.py of its own.
+	for app in functions/*/app.py; do mypy "$$app"; done
+
+.PHONY: templates
+templates: setup ## The templates, by cfn-lint and by sam
+	cfn-lint template.yaml infra/*.yaml
+	AWS_DEFAULT_REGION=$(PRIMARY_REGION) sam validate --lint
+
+.PHONY: unit
+unit: setup ## Tests that need no lab: the core, the functions, the templates
+	python -m pytest tests --ignore tests/lab --ignore tests/workflow
+
+.PHONY: lab-tests
+lab-tests: setup mariadb ## Tests in the lab: two deployed regions, real databases, whole workflows
+	python -m pytest $(wildcard tests/lab tests/workflow)
+
+##@ On AWS
+
+.PHONY: build
+build: setup ## Build the application with sam
+	sam build --cached
+
+.PHONY: deploy-primary
+deploy-primary: build ## Deploy the primary region (samconfig.toml: ENVIRONMENT-primary)
+	sam deploy --config-env $(ENVIRONMENT)-primary --no-fail-on-empty-changeset
+
+.PHONY: deploy-dr
+deploy-dr: build ## Deploy the DR region (samconfig.toml: ENVIRONMENT-dr)
+	sam deploy --config-env $(ENVIRONMENT)-dr --no-fail-on-empty-changeset
+
+.PHONY: image
+image: setup ## Publish an image of the running application to both regions
+	@scripts/publish-image $(ENVIRONMENT) $(PRIMARY_REGION) $(DR_REGION)
+
+.PHONY: status
+status: setup ## Show which region is active and the last failovers
+	@scripts/status $(ENVIRONMENT) $(DR_REGION)
+
+.PHONY: failover
+failover: setup ## Fail over to the DR region, now
+	@scripts/failover $(ENVIRONMENT) $(DR_REGION)
+
+##@ The house
+
+.PHONY: lock
+lock: setup ## Lock the requirements anew, from their .in files
+	@scripts/lock
+
+.PHONY: clean
+clean: ## Remove what is built; the environments stay
+	rm -rf .aws-sam build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+.PHONY: help
+help: ## Show this
+	@awk 'BEGIN {FS = ":.*## "} \
+		/^##@/ {printf "\n%s\n", substr($$0, 5)} \
+		/^[a-z-]+:.*## / {printf "  %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
