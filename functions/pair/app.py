@@ -70,7 +70,7 @@ class Settings:
 
 
 def rule(destination_bucket: str, destination_key: str) -> Json:
-    """Say how one side's objects get to the other: all of them, within 15 minutes, measured, changes of replicas too."""
+    """Say how one side's objects get to the other: all of them, within 15 minutes, changes of replicas too."""
     return {
         "ID": _RULE,
         "Status": "Enabled",
@@ -246,7 +246,7 @@ def require_primary(settings: Settings) -> None:
     if problem:
         raise PrimaryNotReadyError(
             f"The database {name} in the primary region {region} {problem}, so no replica of it can be made. "
-            f"Deploy the primary first (sam deploy --config-env {settings.environment}-primary), then this region again."
+            f"Deploy the primary first: sam deploy --config-env {settings.environment}-primary"
         )
 
 
@@ -255,9 +255,9 @@ def require_primary(settings: Settings) -> None:
 
 def _work(event: Json) -> Json:
     settings = Settings.read()
-    if event.get("ResourceType") == "Custom::PrimaryDatabase":
+    if event.get("ResourceType") == "Custom::DatabaseSource":
         # Asked once, when the replica is about to be made: later deployments of DR need nothing of the primary.
-        if event["RequestType"] == "Create":
+        if event["RequestType"] == "Create" and settings.region == settings.dr.region:
             require_primary(settings)
         return {}
     if event.get("RequestType") == "Delete":
