@@ -57,6 +57,9 @@ class Lab:
         self._return: list[Callable[[str], None]] = []
         self._close: list[Callable[[], None]] = []
         self._closed = threading.Event()
+        self.controls: dict[str, dict[str, Callable[..., None]]] = {}
+        """Faults that a test or a game day may switch on and off over the control API, by the part that offers them."""
+        self._reports: dict[str, Callable[[], Any]] = {}
         self.ready = False
         """True once the lab is set up and the clock runs at the scale that was asked for."""
 
@@ -103,9 +106,10 @@ class Lab:
         Returns
         -------
         dict[str, Any]
-            The endpoint, the clock and each region.
+            The endpoint, the clock, each region, and what each part reports.
         """
         return {
+            **{name: report() for name, report in self._reports.items()},
             "endpoint": self.endpoint,
             "account": self.account,
             "ready": self.ready,
@@ -114,6 +118,18 @@ class Lab:
         }
 
     # What the parts register
+
+    def report(self, name: str, status: Callable[[], Any]) -> None:
+        """Add what a part has to say to the lab's status.
+
+        Parameters
+        ----------
+        name
+            Its key there.
+        status
+            Called for each status; returns what JSON can carry.
+        """
+        self._reports[name] = status
 
     def on_outage(self, callback: Callable[[str], None]) -> None:
         """Call ``callback(region)`` when a region is lost, after ``is_down`` says so.

@@ -82,6 +82,10 @@ class RunningLab:
         """Let only the APIs of a region misbehave, or answer again."""
         self.order(f"apis/{region}", {"mode": mode})
 
+    def control(self, part: str, control: str, **arguments: Any) -> None:
+        """Switch a fault on or off that a part of the lab offers."""
+        self.order(f"controls/{part}/{control}", arguments)
+
     def set_scale(self, scale: float) -> None:
         """Change how many AWS seconds pass in one real second."""
         self.order("clock", {"scale": scale})

@@ -1,0 +1,164 @@
+"""Checks state machines: ``check_state_machines.py FILE...``; one line a finding, and exit status 1 when there is one.
+
+The language itself is checked by cfn-lint, which knows AWS's schema of it, and every JSONata expression is parsed. On
+top of that come the rules of this project, which no schema knows:
+
+- a machine ends: it has a TimeoutSeconds, and so has every task;
+- a task is retried on errors that are named, each attempt budget is finite, and whatever else happens is caught;
+- every state is reachable, every Next leads to a state, and a Choice knows what to do when nothing matches.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cfnlint.api import lint
+from cfnlint.config import ManualArgs
+from jsonata import Jsonata
+from jsonata.jexception import JException
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+Machine = dict[str, Any]
+State = dict[str, Any]
+
+_SUBSTITUTION = re.compile(r"\$\{[A-Za-z0-9]+\}")
+_EXPRESSION = re.compile(r"^\{%(.*)%\}$", re.DOTALL)
+_CATCH_ALL = ("States.ALL", "States.TaskFailed")
+
+
+def findings(text: str) -> list[str]:
+    """Check one state machine.
+
+    Parameters
+    ----------
+    text
+        The definition, as it is in its file: with the placeholders that SAM substitutes.
+
+    Returns
+    -------
+    list[str]
+        One line a finding; empty when all is well.
+    """
+    try:
+        machine: Machine = json.loads(text)
+    except ValueError as error:
+        return [f"is not JSON: {error}"]
+    found = [*_language(text), *_expressions(machine, "machine")]
+    if machine.get("QueryLanguage") != "JSONata":
+        found.append("machine: QueryLanguage is JSONata here")
+    if "TimeoutSeconds" not in machine:
+        found.append("machine: has no TimeoutSeconds: it might never end")
+    for scope, states in _scopes(machine):
+        found += _reachability(scope, states)
+        for name, state in states["States"].items():
+            found += [f"{name}: {finding}" for finding in _state(state)]
+    return found
+
+
+def _language(text: str) -> list[str]:
+    """Let cfn-lint check the definition against AWS's schema, inside a template made for it."""
+    template = {
+        "Resources": {
+            "Machine": {
+                "Type": "AWS::StepFunctions::StateMachine",
+                "Properties": {
+                    "RoleArn": "arn:aws:iam::123456789012:role/states",
+                    "Definition": json.loads(_SUBSTITUTION.sub("substituted", text)),
+                },
+            }
+        }
+    }
+    return [f"{match.rule.id} {match.message}" for match in lint(json.dumps(template), config=ManualArgs())]
+
+
+def _expressions(node: object, where: str) -> Iterator[str]:
+    if isinstance(node, dict):
+        for name, value in node.items():
+            yield from _expressions(value, str(name))
+    elif isinstance(node, list):
+        for value in node:
+            yield from _expressions(value, where)
+    elif isinstance(node, str) and (match := _EXPRESSION.match(node)):
+        try:
+            Jsonata(match[1])
+        except JException as error:
+            yield f"{where}: {node} is not JSONata: {error}"
+
+
+def _scopes(machine: Machine, name: str = "machine") -> Iterator[tuple[str, Machine]]:
+    """Give the machine and every branch in it: a Next never leaves its own scope."""
+    yield name, machine
+    for inner, state in machine.get("States", {}).items():
+        branches = [*state.get("Branches", []), *filter(None, [state.get("ItemProcessor")])]
+        for number, branch in enumerate(branches, 1):
+            yield from _scopes(branch, f"{inner}, branch {number}")
+
+
+def _targets(state: State) -> Iterator[str]:
+    for holder in (state, *state.get("Catch", []), *state.get("Choices", [])):
+        if "Next" in holder:
+            yield holder["Next"]
+    if "Default" in state:
+        yield state["Default"]
+
+
+def _reachability(scope: str, machine: Machine) -> Iterator[str]:
+    states: dict[str, State] = machine["States"]
+    reached, ahead = set(), [machine["StartAt"]]
+    while ahead:
+        name = ahead.pop()
+        if name in reached:
+            continue
+        reached.add(name)
+        if name not in states:
+            yield f"{scope}: there is no state {name!r} to go to"
+        else:
+            ahead += _targets(states[name])
+    for name in states.keys() - reached:
+        yield f"{scope}: no state leads to {name!r}"
+
+
+def _state(state: State) -> Iterator[str]:
+    if state["Type"] == "Choice" and "Default" not in state:
+        yield "a Choice without a Default fails on what it does not expect"
+    if state["Type"] != "Task":
+        return
+    if "TimeoutSeconds" not in state:
+        yield "a task without TimeoutSeconds may run for a year"
+    if not any("States.ALL" in catcher["ErrorEquals"] for catcher in state.get("Catch", [])):
+        yield "a task catches States.ALL"
+    if not state.get("Retry"):
+        yield "a task is retried on named errors"
+    for retrier in state.get("Retry", []):
+        if any(error in _CATCH_ALL for error in retrier["ErrorEquals"]):
+            yield "a retry on every error hides the ones that no retry can mend"
+        if "MaxAttempts" not in retrier:
+            yield "a retry says how often"
+
+
+def main(paths: list[str]) -> int:
+    """Check files and print what is wrong.
+
+    Parameters
+    ----------
+    paths
+        The files.
+
+    Returns
+    -------
+    int
+        0 when all is well.
+    """
+    lines = [f"{path}: {finding}" for path in paths for finding in findings(Path(path).read_text())]
+    print("\n".join(lines) if lines else f"{len(paths)} state machine(s) checked")
+    return 1 if lines else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
