@@ -1,0 +1,43 @@
+"""Hold a game day on a lab that is up: ``python -m lab.gameday --endpoint http://localhost:4600``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+from pathlib import Path
+
+from lab.gameday import page
+from lab.gameday.cloud import Control
+from lab.gameday.driver import OUTPUT, Options, run
+
+
+def main() -> int:
+    """Read the command line and hold the game day, or make the page of an earlier one again.
+
+    Returns
+    -------
+    int
+        The process's exit status.
+    """
+    parser = argparse.ArgumentParser(prog="python -m lab.gameday", description=__doc__)
+    parser.add_argument("--endpoint", default="http://localhost:4600", help="the lab's address")
+    parser.add_argument("--scale", type=float, help="AWS seconds in a real second (default: ask the lab)")
+    parser.add_argument(
+        "--mode", choices=("refuse", "hang", "reset"), default=Options.mode, help="how the APIs are lost"
+    )
+    parser.add_argument("--output", type=Path, default=OUTPUT, help="where the report goes")
+    parser.add_argument("--page", type=Path, metavar="REPORT_JSON", help="only make the page of this report, on stdout")
+    given = parser.parse_args()
+    # Who ends the lab ends its game day in order, as Ctrl-C does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if given.page:
+        sys.stdout.write(page.render(json.loads(given.page.read_text(encoding="utf-8"))))
+        return 0
+    scale = given.scale or float(Control(given.endpoint).status()["clock"]["scale"])
+    return run(given.endpoint, scale, Options(mode=given.mode, output=given.output))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

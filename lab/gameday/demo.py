@@ -1,0 +1,56 @@
+"""The whole demonstration in one command: a lab, both regions deployed, a game day held, and nothing left behind."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from typing import TYPE_CHECKING, Final
+
+from lab.children import children
+from lab.command import running
+from lab.gameday.driver import PROJECT
+
+if TYPE_CHECKING:
+    from lab.command import Settings
+
+INTERRUPTED: Final = 130
+_TO_CONCLUDE: Final = 20.0
+
+
+def hold(settings: Settings) -> int:
+    """Start a lab, deploy both regions as a team would, and hold a game day on it.
+
+    Parameters
+    ----------
+    settings
+        The lab's port and time scale.
+
+    Returns
+    -------
+    int
+        0 if everything held.
+    """
+    # Late: only who deploys needs what deploys.
+    from lab.deploy import DeployError, deploy_both_regions
+
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    with running(settings) as lab:
+        try:
+            deploy_both_regions(lab, stop)
+        except DeployError as error:
+            print(f"lab: {error}", flush=True)
+            return 1
+        lab.clock.set_scale(settings.scale)
+        lab.ready = True
+        if stop.is_set():
+            return INTERRUPTED
+        # A process of its own: the clients must not wait for their turn in the process that answers them.
+        command = [sys.executable, "-m", "lab.gameday", "--endpoint", lab.endpoint, "--scale", str(settings.scale)]
+        gameday = children.start(command, cwd=PROJECT)
+        while gameday.poll() is None and not stop.wait(0.2):
+            pass
+        children.end(gameday, grace=_TO_CONCLUDE)
+        return INTERRUPTED if stop.is_set() else gameday.returncode
