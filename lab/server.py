@@ -210,8 +210,6 @@ class Server:
                 self._lab.clock.set_scale(float(order["scale"]))
             case ("POST", "control", group, name) if control := self._lab.controls.get(group, {}).get(name):
                 return 200, {"answer": control(**order)}
-            case ("POST", "controls", part, control) if control in self._lab.controls.get(part, {}):
-                self._lab.controls[part][control](**order)
             case _:
                 return 404, {"message": f"the lab knows no {method} {path}"}
         return 200, self._lab.status()

@@ -57,8 +57,6 @@ class Lab:
         self._return: list[Callable[[str], None]] = []
         self._close: list[Callable[[], None]] = []
         self._closed = threading.Event()
-        self.controls: dict[str, dict[str, Callable[..., None]]] = {}
-        """Faults that a test or a game day may switch on and off over the control API, by the part that offers them."""
         self._reports: dict[str, Callable[[], Any]] = {}
         self.ready = False
         """True once the lab is set up and the clock runs at the scale that was asked for."""

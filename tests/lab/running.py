@@ -84,7 +84,7 @@ class RunningLab:
 
     def control(self, part: str, control: str, **arguments: Any) -> None:
         """Switch a fault on or off that a part of the lab offers."""
-        self.order(f"controls/{part}/{control}", arguments)
+        self.order(f"control/{part}/{control}", arguments)
 
     def set_scale(self, scale: float) -> None:
         """Change how many AWS seconds pass in one real second."""
