@@ -394,7 +394,7 @@ class GameDay:
                 raise GameDayError(
                     f"The execution still runs after {time.time() - loss:.0f} s: look at {arn} in the lab that is up."
                 )
-            at_work = ", ".join(step.name for step in path.steps if step.open and step.kind == "Task")
+            at_work = ", ".join(step.name for step in path.steps if step.open and step.kind in ("Task", "Wait"))
             self._terminal.status(f"{clock(now):>8}  … {at_work or 'between two steps'}")
             time.sleep(_POLL)
 
@@ -403,33 +403,32 @@ class GameDay:
 
 
 class _Told:
-    """Tells each step's begin and end once, however often the history is read."""
+    """Tells each step's begin and end once, however often the history is read.
+
+    A state's name is unique in its machine, so it is enough to know a step by. Its end shows only when its branch
+    has gone on: until then a step that looked and waits is going to look again.
+    """
 
     def __init__(self, say: Callable[[str, str, Any, float], None]) -> None:
         self._say = say
-        self._begun: set[tuple[str, str]] = set()
-        self._done: set[tuple[str, str]] = set()
+        self._begun: set[str] = set()
+        self._done: set[str] = set()
 
     def update(self, path: Timeline, *, ended: bool) -> None:
-        steps = [step for step in path.steps if step.kind not in ("Parallel", "Map")]
+        steps = [step for step in path.steps if step.kind == "Task"]
+        joins = [fork.end for fork in path.steps if fork.kind in ("Parallel", "Map") and not fork.open]
         news: list[tuple[float, str, str, Any]] = []
         for index, step in enumerate(steps):
-            key = (step.branch, step.name)
-            if key not in self._begun:
-                self._begun.add(key)
-                news.append((step.start, "▸", _titled(step), "accent"))
-            # A loop is over when its branch has gone on.
-            gone_on = ended or any(later.branch == step.branch for later in steps[index + 1 :])
-            joined = any(later.branch != step.branch and later.start >= step.end for later in steps if not step.open)
-            if key not in self._done and not step.open and (gone_on or joined):
-                self._done.add(key)
-                news.append((step.end, "✓", f"{_titled(step)}{_took(step)}", "good"))
+            if step.name not in self._begun:
+                self._begun.add(step.name)
+                news.append((step.start, "▸", step.name, "accent"))
+            gone_on = any(later.branch == step.branch for later in steps[index + 1 :])
+            joined = any(step.start < join for join in joins)
+            if step.name not in self._done and not step.open and (ended or gone_on or joined):
+                self._done.add(step.name)
+                news.append((step.end, "✓", f"{step.name}{_took(step)}", "good"))
         for moment, mark, text, tone in sorted(news, key=lambda item: item[0]):
             self._say(mark, text, tone, moment)
-
-
-def _titled(step: Step) -> str:
-    return step.name if step.branch == timeline.MAIN else f"{step.name} ({step.branch})"
 
 
 def _took(step: Step) -> str:

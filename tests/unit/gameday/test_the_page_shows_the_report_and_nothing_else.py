@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+from typing import TYPE_CHECKING
+
+from lab.gameday import page
+from tests.unit.gameday.gamedays import broken_standing, report
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+VOID = {"meta", "link", "br", "img", "input", "hr"}
+
+
+class Balanced(HTMLParser):
+    """Collects the tags that are open, and fails on one that is closed without being so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.names: set[str] = set()
+
+    def handle_starttag(self, tag: str, _: list[tuple[str, str | None]]) -> None:
+        self.names.add(tag)
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def rendered(**given: object) -> str:
+    return page.render(json.loads(json.dumps(report(**given).as_json())))  # type: ignore[arg-type]
+
+
+def test_the_page_needs_nothing_but_itself() -> None:
+    html = rendered()
+    assert not re.search(r"(?:src|href)\s*=|url\(|@import|<script", html)
+
+
+def test_every_tag_is_closed() -> None:
+    for html in (rendered(), rendered(lost=("a1",), standing=broken_standing())):
+        parser = Balanced()
+        parser.feed(html)
+        assert parser.open == []
+
+
+def test_what_comes_from_outside_cannot_become_markup() -> None:
+    evil = "<script>alert('x')</script>\"&"
+    data = report().as_json()
+    data["failover"]["steps"][0]["name"] = evil
+    data["failover"]["title"] = data["failover"]["execution_arn"] = data["failover"]["zero_name"] = evil
+    data["failover"]["steps"][-1]["branch"] = evil
+    data["checks"][0] = {"name": evil, "held": False, "detail": evil}
+    data["writes"]["lost_ids"] = [evil]
+    data["next"] = [evil]
+    data["machine"] = {"system": evil, evil: evil}
+    data["environment"] = data["regions"]["primary"] = data["regions"]["dr"] = evil
+    html = page.render(data)
+    assert "<script" not in html
+    assert "alert(&#x27;x&#x27;)" in html
+    parser = Balanced()
+    parser.feed(html)
+    assert "script" not in parser.names
+    assert parser.open == []
+
+
+def test_the_headline_says_how_it_ended() -> None:
+    assert page.headline(report().as_json()) == (
+        "eu-west-1 was lost. eu-central-1 served again after 3 min 44 s, and no acknowledged write was lost."
+    )
+    assert page.headline(report(lost=("a1",)).as_json()).endswith("and 1 acknowledged write was lost.")
+
+
+def test_a_failover_that_failed_is_no_success_story() -> None:
+    data = report().as_json()
+    data["failover"] |= {"status": "FAILED", "rto_seconds": None, "milestones": [{"name": "lost", "at": 0.0}]}
+    data["held"] = False
+    data["checks"][0]["held"] = False
+    html = page.render(data)
+    assert "did not take over: the failover ended FAILED" in page.headline(data)
+    assert "1 of 10 did not hold" in html
+    assert "served again" not in html
+
+
+def test_an_empty_report_still_has_a_page() -> None:
+    data = report().as_json()
+    data |= {"phases": [], "checks": [], "held": False, "load": {}, "outage": {}}
+    assert "Nothing was judged" in page.render(data)
+
+
+def test_lab_time_is_said_to_be_lab_time() -> None:
+    assert "lab seconds × 10" in rendered()
+
+
+def test_the_page_is_made_from_the_file_alone(tmp_path: Path) -> None:
+    data, html = report().write(tmp_path)
+    assert page.render(json.loads(data.read_text("utf-8"))) == html.read_text("utf-8")
