@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _CONNECT_SECONDS = 3
 _ANSWER_SECONDS = 5
 # The bundle of RDS's certificate authorities, put into the layer at build time (see docs/deploy.md).
-_AUTHORITIES = Path("/opt/certificates/rds.pem")
+_AUTHORITIES = Path("/opt/python/certificates/rds.pem")
 _NO_PRIVILEGE = (1044, 1142, 1227)
 _DENIED = (1045,)
 _ALL_READ = "has read all relay log"
