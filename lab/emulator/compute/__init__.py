@@ -15,6 +15,7 @@ from ministack.services.cloudformation import provisioners
 
 from lab.balancer import Balancer
 from lab.emulator import scope
+from lab.emulator.compute import rules
 from lab.emulator.compute.groups import Groups
 from lab.emulator.compute.images import Images
 from lab.emulator.compute.instances import Fleet
@@ -64,6 +65,7 @@ class Compute:
 
     def install(self) -> None:
         """Take the place of what MiniStack has, and start."""
+        rules.install()
         self._targets.install()
         self._groups.install()
         for service, handlers in (
