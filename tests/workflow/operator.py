@@ -1,0 +1,210 @@
+"""What a person on call does and sees, in the lab: starts failovers, reads how they ended, looks at both regions."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from tests.lab.running import ACCOUNT, DR, PRIMARY, ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.lab.running import RunningLab
+
+MACHINE: Final = f"arn:aws:states:{DR}:{ACCOUNT}:stateMachine:dev-dr-failover"
+CONFIG: Final = "/dev/pilotlight/config"
+
+
+@dataclass(frozen=True)
+class End:
+    """How an execution ended."""
+
+    status: str
+    output: dict[str, Any]
+    error: str
+    cause: str
+
+
+class Operator:
+    """Someone at the keyboard."""
+
+    def __init__(self, lab: RunningLab) -> None:
+        self.lab = lab
+
+    # Failovers
+
+    def start(self, **fields: Any) -> str:
+        """Start a failover and return its ARN. Without fields it is started with no input."""
+        given = {"input": json.dumps(fields)} if fields else {}
+        arn: str = self.states.start_execution(stateMachineArn=MACHINE, **given)["executionArn"]
+        return arn
+
+    def start_from_the_command_line(self) -> str:
+        """Start a failover as the runbook says, with the AWS CLI and no input."""
+        environment = os.environ | {
+            "AWS_ENDPOINT_URL": self.lab.endpoint,
+            "AWS_ACCESS_KEY_ID": ACCOUNT,
+            "AWS_SECRET_ACCESS_KEY": "lab",
+            "AWS_REGION": DR,
+        }
+        told = subprocess.run(
+            [ROOT / ".venv/bin/aws", "stepfunctions", "start-execution", "--state-machine-arn", MACHINE],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
+        )
+        arn: str = json.loads(told.stdout)["executionArn"]
+        return arn
+
+    def end_of(self, arn: str, seconds: float = 180) -> End:
+        """Wait until an execution has ended."""
+        ended = self.lab.wait_until(
+            lambda: (seen := self.states.describe_execution(executionArn=arn))["status"] != "RUNNING" and seen,
+            seconds,
+            f"{arn} has ended",
+        )
+        return End(
+            ended["status"], json.loads(ended.get("output", "{}")), ended.get("error", ""), ended.get("cause", "")
+        )
+
+    def fail_over(self, **fields: Any) -> End:
+        """Start a failover and wait for its end."""
+        return self.end_of(self.start(**fields))
+
+    def history(self, arn: str) -> list[dict[str, Any]]:
+        """Read the whole history of an execution."""
+        pages = self.states.get_paginator("get_execution_history").paginate(executionArn=arn)
+        return [event for page in pages for event in page["events"]]
+
+    def entered(self, arn: str) -> list[str]:
+        """List the states that an execution has entered so far."""
+        return [
+            event["stateEnteredEventDetails"]["name"]
+            for event in self.history(arn)
+            if "stateEnteredEventDetails" in event
+        ]
+
+    def reaches(self, arn: str, state: str) -> str:
+        """Wait until an execution has entered a state, or ended: say which."""
+
+        def seen() -> str:
+            running = self.states.describe_execution(executionArn=arn)["status"] == "RUNNING"
+            if running and state in self.entered(arn):
+                return "entered"
+            return "" if running else "ended"
+
+        return self.until(seen, f"{state} is entered", 120)
+
+    def stop(self, arn: str) -> None:
+        """Kill an execution where it is."""
+        self.states.stop_execution(executionArn=arn)
+        self.end_of(arn)
+
+    # What can be turned
+
+    def set(self, name: str, value: object) -> str:
+        """Change a parameter of the configuration and return what it was."""
+        ssm = self.lab.client("ssm")
+        was: str = ssm.get_parameter(Name=f"{CONFIG}/{name}")["Parameter"]["Value"]
+        ssm.put_parameter(Name=f"{CONFIG}/{name}", Value=str(value), Type="String", Overwrite=True)
+        return was
+
+    # What can be seen
+
+    @property
+    def states(self) -> Any:
+        """Step Functions in DR."""
+        return self.lab.client("stepfunctions")
+
+    def record(self) -> dict[str, Any]:
+        """Read the record of who is active and who switches."""
+        item = self.lab.client("dynamodb").get_item(
+            TableName="dev-dr-state", Key={"id": {"S": "switch"}}, ConsistentRead=True
+        )["Item"]
+        return {name: next(iter(value.values())) for name, value in item.items()}
+
+    def database(self, region: str = DR) -> dict[str, Any]:
+        """Read the database as RDS describes it."""
+        found: dict[str, Any] = self.lab.client("rds", region).describe_db_instances(DBInstanceIdentifier="dev-db")[
+            "DBInstances"
+        ][0]
+        return found
+
+    def group(self, region: str = DR) -> dict[str, Any]:
+        """Read the Auto Scaling group."""
+        found: dict[str, Any] = self.lab.client("autoscaling", region).describe_auto_scaling_groups(
+            AutoScalingGroupNames=["dev-asg"]
+        )["AutoScalingGroups"][0]
+        return found
+
+    def orders_is_on(self, region: str = DR) -> bool:
+        """Say whether the sample function can run and its trigger is enabled."""
+        functions = self.lab.client("lambda", region)
+        reserved = functions.get_function_concurrency(FunctionName="dev-orders").get("ReservedConcurrentExecutions")
+        mappings = functions.list_event_source_mappings(FunctionName="dev-orders")["EventSourceMappings"]
+        return reserved is None and [mapping["State"] for mapping in mappings] == ["Enabled"]
+
+    def image_in_dr(self) -> str:
+        """Name the newest image of ours in DR."""
+        images = self.lab.client("ec2").describe_images(
+            Owners=["self"], Filters=[{"Name": "tag:pilotlight:environment", "Values": ["dev"]}]
+        )["Images"]
+        newest: str = max(images, key=lambda image: image["CreationDate"])["ImageId"]
+        return newest
+
+    def posture(self, region: str = DR) -> dict[str, Any]:
+        """Everything that a switch turns, as the AWS API tells it."""
+        database, group = self.database(region), self.group(region)
+        ssm = self.lab.client("ssm", region)
+        return {
+            "database": (database["DBInstanceStatus"], database.get("ReadReplicaSourceDBInstanceIdentifier", "")),
+            "backups": database["BackupRetentionPeriod"],
+            "sizes": (group["MinSize"], group["DesiredCapacity"], group["MaxSize"]),
+            "version": group["LaunchTemplate"]["Version"],
+            "instances": sorted(instance["InstanceId"] for instance in group["Instances"]),
+            "orders": self.orders_is_on(region),
+            "active": ssm.get_parameter(Name="/dev/pilotlight/active-region")["Parameter"]["Value"],
+            "image": ssm.get_parameter(Name="/dev/pilotlight/image-id")["Parameter"]["Value"],
+        }
+
+    # The application
+
+    def door(self, region: str) -> str:
+        """Find the address of a region's load balancer."""
+        balancing = self.lab.client("elbv2", region)
+        balancer = balancing.describe_load_balancers(Names=["dev-alb"])["LoadBalancers"][0]
+        listener = balancing.describe_listeners(LoadBalancerArn=balancer["LoadBalancerArn"])["Listeners"][0]
+        return f"http://{balancer['DNSName']}:{listener['Port']}"
+
+    def order(self, door: str, number: str) -> bool:
+        """Send an order as a client does; say whether it was acknowledged."""
+        body = json.dumps({"id": number, "note": "test"}).encode()
+        request = urllib.request.Request(f"{door}/orders", body, {"Content-Type": "application/json"}, method="POST")
+        try:
+            with urllib.request.urlopen(request, timeout=5) as answer:
+                return bool(answer.status == 201)
+        except (urllib.error.URLError, OSError):
+            return False
+
+    def has_order(self, door: str, number: str) -> bool:
+        """Say whether an order is there."""
+        try:
+            with urllib.request.urlopen(f"{door}/orders/{number}", timeout=5) as answer:
+                return bool(answer.status == 200)
+        except urllib.error.HTTPError:
+            return False
+
+    def until[T](self, condition: Callable[[], T], what: str, seconds: float = 60) -> T:
+        """Wait for something to come true."""
+        return self.lab.wait_until(condition, seconds, what)
+
+
+__all__ = ["DR", "PRIMARY", "End", "Operator"]
