@@ -11,12 +11,12 @@ import importlib.util
 import os
 import sys
 import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from contextlib import AbstractContextManager
-    from pathlib import Path
 
     from lab.world import Lab
 
@@ -162,24 +162,37 @@ def replace(module: Any, name: str, wrapper: Callable[[Any], Any]) -> None:
                 table[key] = replacement
 
 
-def base_python(home: Path) -> Path:
-    """Return the executable that Lambda processes run under: a bare Python, with the standard library and nothing else.
+# What AWS's Python runtime has beside the standard library.
+_RUNTIME_PACKAGES: Final = ("boto3", "botocore", "s3transfer", "jmespath", "dateutil", "urllib3", "six")
 
-    A dependency that the layers forgot would otherwise be found in whatever Python the lab itself runs under.
+
+def runtime_python(home: Path) -> Path:
+    """Return the executable that Lambda processes run under: the standard library and the SDK, as on AWS.
+
+    Any other dependency that a function forgot to bring would otherwise be found in whatever Python the lab runs under.
 
     Parameters
     ----------
     home
-        A directory for the small wrapper.
+        A directory for the small wrapper and what it adds.
 
     Returns
     -------
     Path
         An executable that takes a script's path.
     """
+    packages = home / "lambda-packages"
+    packages.mkdir()
+    for name in _RUNTIME_PACKAGES:
+        spec = importlib.util.find_spec(name)
+        if spec is None or spec.origin is None:
+            raise RuntimeError(f"{name} is missing in the lab's environment: run scripts/setup")
+        found = Path(spec.origin)
+        source = found.parent if found.name == "__init__.py" else found
+        (packages / source.name).symlink_to(source)
     wrapper = home / "lambda-python"
-    # -S: no site-packages. The worker puts the function's code and its layers on sys.path itself.
-    wrapper.write_text(f'#!/bin/sh\nexec "{sys._base_executable}" -S "$@"\n')  # type: ignore[attr-defined]
+    # -S: no site-packages. The worker puts the function's code and its layers before what PYTHONPATH names.
+    wrapper.write_text(f'#!/bin/sh\nPYTHONPATH="{packages}" exec "{sys._base_executable}" -S "$@"\n')  # type: ignore[attr-defined]
     wrapper.chmod(0o755)
     return wrapper
 

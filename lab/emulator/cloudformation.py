@@ -4,13 +4,34 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from lab.emulator import wrap_resource
+
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from lab.world import Lab
 
 
 def install(_: Lab) -> None:
     """Add what is missing."""
     _security_group_rules()
+    _vpc_attributes()
+
+
+def _vpc_attributes() -> None:
+    """`!GetAtt Vpc.CidrBlock`, which MiniStack does not return."""
+
+    def with_cidr_block(original: Callable[..., Any]) -> Callable[..., Any]:
+        def provision(*args: Any, **kwargs: Any) -> Any:
+            from ministack.services import ec2
+
+            vpc_id, attributes = original(*args, **kwargs)
+            return vpc_id, {**attributes, "CidrBlock": ec2._vpcs[vpc_id]["CidrBlock"]}
+
+        return provision
+
+    wrap_resource("AWS::EC2::VPC", "create", with_cidr_block)
+    wrap_resource("AWS::EC2::VPC", "update", with_cidr_block)
 
 
 def _security_group_rules() -> None:

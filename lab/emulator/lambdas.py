@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from lab.durations import duration
-from lab.emulator import base_python, replace, wrap_resource
+from lab.emulator import replace, runtime_python, wrap_resource
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,16 +24,16 @@ def install(lab: Lab) -> None:
     lab
         Its clock times the transitions.
     """
-    _run_functions_on_a_bare_python(lab)
+    _run_functions_as_aws_does(lab)
     _keep_reserved_concurrency()
     _let_mappings_take_their_time(lab)
     _retry_on_the_clock(lab)
 
 
-def _run_functions_on_a_bare_python(lab: Lab) -> None:
+def _run_functions_as_aws_does(lab: Lab) -> None:
     from ministack.core import lambda_runtime
 
-    python = str(base_python(lab.home))
+    python = str(runtime_python(lab.home))
 
     def detect(original: Handler) -> Handler:
         def detected(runtime: str) -> tuple[str, str]:
