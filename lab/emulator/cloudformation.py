@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from lab.emulator import wrap_resource
+from lab.emulator import replace, wrap_resource
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -14,8 +14,26 @@ if TYPE_CHECKING:
 
 def install(_: Lab) -> None:
     """Add what is missing."""
+    _conditions_on_the_region()
     _security_group_rules()
     _vpc_attributes()
+
+
+def _conditions_on_the_region() -> None:
+    """Conditions know the pseudo parameters. In MiniStack `!Equals [!Ref AWS::Region, eu-west-1]` is never true."""
+    from ministack.core.responses import get_account_id, get_region
+    from ministack.services.cloudformation import changesets, engine, handlers, provisioners, stacks
+
+    def knowing_pseudo_parameters(original: Callable[..., dict[str, bool]]) -> Callable[..., dict[str, bool]]:
+        def evaluate(template: dict[str, Any], params: dict[str, Any]) -> dict[str, bool]:
+            pseudo = {"Region": get_region(), "AccountId": get_account_id(), "Partition": "aws"}
+            known = {f"AWS::{name}": {"Type": "String", "Value": value} for name, value in pseudo.items()}
+            return original(template, {**known, **params})
+
+        return evaluate
+
+    for module in (engine, changesets, handlers, provisioners, stacks):
+        replace(module, "_evaluate_conditions", knowing_pseudo_parameters)
 
 
 def _vpc_attributes() -> None:
