@@ -22,7 +22,7 @@ def install(_: Lab) -> None:
 def _conditions_on_the_region() -> None:
     """Conditions know the pseudo parameters. In MiniStack `!Equals [!Ref AWS::Region, eu-west-1]` is never true."""
     from ministack.core.responses import get_account_id, get_region
-    from ministack.services.cloudformation import changesets, engine, handlers, provisioners, stacks
+    from ministack.services.cloudformation import changesets, engine, handlers, stacks
 
     def knowing_pseudo_parameters(original: Callable[..., dict[str, bool]]) -> Callable[..., dict[str, bool]]:
         def evaluate(template: dict[str, Any], params: dict[str, Any]) -> dict[str, bool]:
@@ -32,7 +32,7 @@ def _conditions_on_the_region() -> None:
 
         return evaluate
 
-    for module in (engine, changesets, handlers, provisioners, stacks):
+    for module in (engine, changesets, handlers, stacks):
         replace(module, "_evaluate_conditions", knowing_pseudo_parameters)
 
 
