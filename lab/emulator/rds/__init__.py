@@ -114,7 +114,11 @@ def _measure(lab: Lab, fleet: Fleet) -> None:
     """Put ReplicaLag into each replica's region every AWS minute, as RDS does: -1 while replication is broken."""
     from ministack.services import cloudwatch
 
-    while lab.clock.sleep_aws(max(_MINUTE, _SHORTEST_REAL_MINUTE * lab.clock.scale)):
+    measured = 0.0
+    while lab.clock.sleep_aws(_MINUTE):
+        if time.monotonic() - measured < _SHORTEST_REAL_MINUTE:
+            continue
+        measured = time.monotonic()
         for database in fleet.all():
             if not database.source or database.status == "creating" or lab.is_down(database.region):
                 continue

@@ -12,7 +12,6 @@ from lab.emulator.rds.wire import ApiError, members
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from pathlib import Path
 
     from lab.emulator.rds.fleet import Fleet
     from lab.emulator.rds.records import Records
@@ -90,14 +89,12 @@ class Actions:
         if managed:
             record["MasterUserSecret"] = {"SecretStatus": "active"}
         database = self._fleet.add(region, record)
-        server = database.server
 
         def make() -> None:
-            server.create()
-            server.create_master(record["MasterUsername"], password or secrets.token_hex(16), record.get("DBName"))
-            self._fleet.stop(database)
-            self._fleet.configure(database)
-            self._fleet.start(database)
+            self._fleet.make(database)
+            database.server.create_master(
+                record["MasterUsername"], password or secrets.token_hex(16), record.get("DBName")
+            )
 
         self._come(database, duration("db-create"), make)
         return {"DBInstance": self._records.shown(database)}
@@ -122,7 +119,9 @@ class Actions:
         database = self._fleet.add(region, record)
 
         def make() -> None:
-            self._make_of_data(database, self._fleet.data_of(source))
+            data = self._fleet.data_of(source)
+            self._fleet.make(database)
+            database.server.load(data)
             database.server.follow(source.server)
 
         self._fleet.change(database, Step("creating", duration("replica-create"), make))
@@ -139,7 +138,8 @@ class Actions:
         database = self._fleet.add(region, record)
 
         def make() -> None:
-            self._make_of_data(database, snapshot["_file"])
+            self._fleet.make(database)
+            database.server.load(snapshot["_file"])
             database.server.stop_following()
 
         self._come(database, duration("snapshot-restore"), make)
@@ -158,15 +158,19 @@ class Actions:
             self._fleet.require_available(database)
         if new_name and self._fleet.find(region, new_name) not in (None, database):
             raise ApiError("DBInstanceAlreadyExists", "DB instance already exists")
-        self._records.settle(region, database.record, {key: value for key, value in request.items() if key in _AT_ONCE})
-        pending = {key: "****" if key == "MasterUserPassword" else value for key, value in slow.items()}
-        if new_name:
-            pending["DBInstanceIdentifier"] = new_name
-        known = members("PendingModifiedValues")
-        database.record["PendingModifiedValues"] = {key: value for key, value in pending.items() if key in known}
-        # A password is changed as soon as possible, whatever ApplyImmediately says.
-        if immediately or "MasterUserPassword" in slow:
+        record = database.record
+        self._records.settle(region, record, {key: value for key, value in request.items() if key in _AT_ONCE})
+        # What waits for the maintenance window goes along with the next change that does not.
+        slow = record.get("_pending", {}) | slow
+        record["_pending"] = {} if immediately else {key: slow[key] for key in slow if key != "MasterUserPassword"}
+        pending = {**slow, "DBInstanceIdentifier": new_name, "MasterUserPassword": "****"}
+        known = members("PendingModifiedValues") & (slow.keys() | ({"DBInstanceIdentifier"} if new_name else set()))
+        record["PendingModifiedValues"] = {key: pending[key] for key in sorted(known)}
+        if immediately:
             self._modify(database, slow, new_name)
+        elif password := slow.get("MasterUserPassword"):
+            # A password is changed as soon as possible, whatever ApplyImmediately says.
+            self._modify(database, {"MasterUserPassword": password}, "")
         return {"DBInstance": self._records.shown(database)}
 
     def PromoteReadReplica(self, region: str, request: Request) -> Result:
@@ -298,8 +302,8 @@ class Actions:
             if (password := slow.get("MasterUserPassword")) and not database.source:
                 database.server.set_password(record["MasterUsername"], password)
             self._records.settle(region, record, slow)
-            if not new_name:
-                record["PendingModifiedValues"] = {}
+            for key in slow:
+                record["PendingModifiedValues"].pop(key, None)
 
         def rename() -> None:
             fleet.stop(database)
@@ -310,7 +314,7 @@ class Actions:
         def reopen() -> None:
             fleet.configure(database)
             fleet.start(database)
-            record["PendingModifiedValues"] = {}
+            record["PendingModifiedValues"].pop("DBInstanceIdentifier")
             for replica in fleet.replicas(database):
                 if replica.server.running:
                     replica.server.follow(database.server)
@@ -355,10 +359,3 @@ class Actions:
         if database.record["BackupRetentionPeriod"]:
             steps.append(Step("backing-up", duration("db-backup")))
         self._fleet.change(database, *steps)
-
-    def _make_of_data(self, database: Database, file: Path) -> None:
-        database.server.create()
-        database.server.load(file)
-        self._fleet.stop(database)
-        self._fleet.configure(database)
-        self._fleet.start(database)

@@ -277,6 +277,24 @@ class Fleet:
         self.show_endpoint(database)
         return database
 
+    def make(self, database: Database) -> None:
+        """Make an instance's server, empty but for its administrator, and start it.
+
+        Parameters
+        ----------
+        database
+            What ``add`` returned.
+
+        Raises
+        ------
+        DatabaseError
+            It does not start, or its region is lost meanwhile.
+        """
+        self.configure(database)
+        with self._starting[database.region]:
+            database.wanted = True
+            database.server.create()
+
     def remove(self, database: Database) -> None:
         """Take an instance away for good, with its data.
 
