@@ -140,6 +140,25 @@ def is_read_only(database: Database) -> bool:
     return bool(value)
 
 
+def version(database: Database) -> str:
+    """Ask the server what it is.
+
+    Parameters
+    ----------
+    database
+        Where.
+
+    Returns
+    -------
+    str
+        As the server says it.
+    """
+    with connect(database) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT @@version")
+        (value,) = cursor.fetchone()
+    return str(value)
+
+
 def connect(database: Database) -> pymysql.Connection[Any]:
     """Connect as the application does, encrypted.
 

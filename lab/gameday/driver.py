@@ -200,6 +200,7 @@ class GameDay:
         """Look for an order in the replica that has just been acknowledged by the primary."""
         newest = [write for write in log.writes() if write.outcome == "acknowledged"][-1]
         replica = self._dr.database(self._database)
+        self._report.machine["database"] = f"{audit.version(replica)} stands in for RDS for MySQL"
         limit = time.time() + 15
         while not audit.find(replica, [newest.id]):
             if time.time() > limit:
@@ -380,7 +381,7 @@ class GameDay:
 
     def _watch(self, arn: str, loss: float) -> tuple[Timeline, Execution]:
         """Tell what the execution does while it does it; return what it did."""
-        told = _Told(self._say)
+        told = Told(self._say)
         seconds: Callable[[dt.datetime], float] = lambda stamp: self._zero.at(stamp.timestamp())  # noqa: E731
         limit = time.monotonic() + self._options.failover_limit
         while True:
@@ -402,11 +403,16 @@ class GameDay:
         self._terminal.event(mark, text, at, tone)
 
 
-class _Told:
+class Told:
     """Tells each step's begin and end once, however often the history is read.
 
     A state's name is unique in its machine, so it is enough to know a step by. Its end shows only when its branch
     has gone on: until then a step that looked and waits is going to look again.
+
+    Parameters
+    ----------
+    say
+        Takes a mark, a text, a tone and AWS seconds since the loss.
     """
 
     def __init__(self, say: Callable[[str, str, Any, float], None]) -> None:
@@ -415,6 +421,15 @@ class _Told:
         self._done: set[str] = set()
 
     def update(self, path: Timeline, *, ended: bool) -> None:
+        """Tell what is new.
+
+        Parameters
+        ----------
+        path
+            The execution as it is now.
+        ended
+            Whether it has ended.
+        """
         steps = [step for step in path.steps if step.kind == "Task"]
         joins = [fork.end for fork in path.steps if fork.kind in ("Parallel", "Map") and not fork.open]
         news: list[tuple[float, str, str, Any]] = []
