@@ -1,0 +1,49 @@
+"""Whoever is paged sees a state's name. The runbook and the picture have to know it."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PROJECT = Path(__file__).parents[2]
+RUNBOOK = PROJECT / "docs/runbooks/failover.md"
+PICTURE = PROJECT / "docs/failover.svg"
+CAN_FAIL_OR_WAIT = ("Task", "Wait", "Fail", "Parallel", "Map")
+
+
+def _states(machine: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for name, state in machine["States"].items():
+        yield name, state
+        for branch in (*state.get("Branches", ()), *filter(None, [state.get("ItemProcessor")])):
+            yield from _states(branch)
+
+
+STATES = dict(_states(json.loads((PROJECT / "statemachine/failover.asl.json").read_text())))
+NOTABLE = [name for name, state in STATES.items() if state["Type"] in CAN_FAIL_OR_WAIT]
+
+
+def _sections() -> list[str]:
+    chapter = RUNBOOK.read_text().split("## 6. State by state", 1)[1].split("\n## ", 1)[0]
+    return re.findall(r"^### (.+)$", chapter, re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", NOTABLE)
+def test_a_state_that_can_fail_or_wait_has_a_section(name: str) -> None:
+    assert name in _sections(), f"'{name}' has no section in {RUNBOOK.relative_to(PROJECT)}"
+
+
+@pytest.mark.parametrize("section", _sections())
+def test_a_section_is_about_a_state_that_exists(section: str) -> None:
+    assert section in STATES
+
+
+@pytest.mark.parametrize("name", [name for name, state in STATES.items() if state["Type"] in ("Task", "Wait")])
+def test_the_picture_shows_every_step_and_wait(name: str) -> None:
+    assert f">{name}<" in PICTURE.read_text()
