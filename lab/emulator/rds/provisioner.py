@@ -5,6 +5,7 @@ MiniStack's own handler writes a record that nothing stands behind, and drops ``
 
 from __future__ import annotations
 
+import secrets
 import threading
 from typing import TYPE_CHECKING, Any, Final
 
@@ -127,13 +128,11 @@ class Provisioner:
 
     def snapshot(self, physical_id: str, _properties: Properties) -> None:
         """Take the snapshot that a deletion policy asks for; of replicas there is none."""
-        from ministack.services.cloudformation import provisioners
-
         region = here()
         database = self._fleet.find(region, physical_id)
         if database is None or database.source:
             return
-        name = provisioners._snapshot_id(physical_id)
+        name = f"{physical_id}-snapshot-{secrets.token_hex(6)}"
         self._call("CreateDBSnapshot", region, {"DBInstanceIdentifier": physical_id, "DBSnapshotIdentifier": name})
         self._await(region, physical_id)
 
