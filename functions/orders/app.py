@@ -50,9 +50,10 @@ def order_from(body: str) -> dict[str, Any]:
         order = json.loads(body)
     except ValueError as error:
         raise OrderRefusedError(f"not JSON: {error}") from error
-    if not isinstance(order, dict) or not _IDENTIFIER.fullmatch(str(order.get("id", ""))):
+    identifier = order.get("id") if isinstance(order, dict) else None
+    if not isinstance(identifier, str) or not _IDENTIFIER.fullmatch(identifier):
         raise OrderRefusedError("no 'id' of 1 to 64 letters, digits, dashes or underscores")
-    return order
+    return dict(order)
 
 
 def store(record: SQSRecord) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError, HTTPClientError
+from botocore.exceptions import ConnectionError as NoConnectionError
 
 type Json = dict[str, Any]
 
@@ -25,6 +26,8 @@ _RULE = "pilotlight"
 # CloudFormation waits an hour for an answer that never comes: leave time to send one.
 _ANSWER_SECONDS = 10
 _LONGEST_REASON = 1000
+# Botocore's time-outs have two roots: one for getting through, one for getting an answer.
+_SILENCE = (HTTPClientError, NoConnectionError)
 _PATIENCE = Config(connect_timeout=3, read_timeout=5, retries={"total_max_attempts": 2, "mode": "standard"})
 
 
@@ -140,7 +143,7 @@ def _client(service: str, region: str) -> Any:
 
 def _not_there(error: Exception) -> str:
     """Tell "not there, or not now" from a real error."""
-    if isinstance(error, HTTPClientError):
+    if isinstance(error, _SILENCE):
         return f"does not answer ({type(error).__name__})"
     if isinstance(error, ClientError):
         code = error.response.get("Error", {}).get("Code", "")
@@ -195,7 +198,7 @@ def pair(settings: Settings) -> Json:
     for side in (settings.primary, settings.dr):
         try:
             keys[side.region] = _key(side, settings)
-        except (ClientError, HTTPClientError) as error:
+        except (ClientError, *_SILENCE) as error:
             reason = _not_there(error)
             if side != other or not reason:
                 raise
@@ -241,7 +244,7 @@ def require_primary(settings: Settings) -> None:
         if error.response["Error"]["Code"] not in ("DBInstanceNotFound", "DBInstanceNotFoundFault"):
             raise
         problem = can_be_replicated(None)
-    except HTTPClientError as error:
+    except _SILENCE as error:
         problem = f"cannot be asked ({type(error).__name__})"
     if problem:
         raise PrimaryNotReadyError(
@@ -300,9 +303,9 @@ def handler(event: Json, context: Any) -> Json:
     """Do the work, and answer CloudFormation whatever happens."""
     if "ResponseURL" not in event:
         return _work(event)
-    signal.signal(signal.SIGALRM, _out_of_time)
-    signal.alarm(max(1, int(context.get_remaining_time_in_millis() / 1000) - _ANSWER_SECONDS))
     try:
+        signal.signal(signal.SIGALRM, _out_of_time)
+        signal.alarm(max(1, int(context.get_remaining_time_in_millis() / 1000) - _ANSWER_SECONDS))
         body = answer(event, "SUCCESS", "", _work(event))
     except Exception as error:  # noqa: BLE001 - an error that is not answered holds the stack up for an hour
         body = answer(event, "FAILED", f"{type(error).__name__}: {error}", {})
