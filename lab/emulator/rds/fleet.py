@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from lab.authority import Authority
 from lab.emulator.rds import parameters
 from lab.emulator.rds.wire import ApiError
-from lab.mariadb import DatabaseError, Server, free_port
+from lab.mariadb import DatabaseError, EmptyData, Server, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
@@ -94,6 +94,7 @@ class Fleet:
         self._databases: dict[str, Database] = {}
         self._home = lab.home / "databases"
         self._authority = Authority(self._home / "ca")
+        self._empty = EmptyData(self._home / "empty")
         # One for all: an instance that is made of another's data keeps working with it.
         self._password = secrets.token_hex(16)
         self._server_ids = itertools.count(1)
@@ -269,7 +270,11 @@ class Fleet:
                 raise ApiError("DBInstanceAlreadyExists", "DB instance already exists")
             server_id = next(self._server_ids)
             server = Server(
-                self._home / f"{region}-{server_id}", self._authority, server_id=server_id, password=self._password
+                self._home / f"{region}-{server_id}",
+                self._authority,
+                server_id=server_id,
+                password=self._password,
+                empty=self._empty,
             )
             database = Database(region, record, server)
             self._databases[record["DbiResourceId"]] = database
