@@ -108,7 +108,7 @@ class RunningLab:
         with urllib.request.urlopen(request, timeout=90):
             pass
 
-    def wait_until[T](self, condition: Callable[[], T], seconds: float = 30, what: str = "") -> T:
+    def wait_until[T](self, condition: Callable[[], T | None], seconds: float = 30, what: str = "") -> T:
         """Return the condition's first true value; fail with the end of the lab's output when it stays false."""
         deadline = time.monotonic() + seconds
         while True:

@@ -86,6 +86,8 @@ def test_a_replica_secret_follows_and_catches_up(lab: RunningLab) -> None:
                     "GenerateSecretString": {
                         "SecretStringTemplate": '{"username": "admin"}',
                         "GenerateStringKey": "password",
+                        "PasswordLength": 40,
+                        "ExcludePunctuation": True,
                     },
                     "ReplicaRegions": [{"Region": DR}],
                 },
@@ -100,6 +102,9 @@ def test_a_replica_secret_follows_and_catches_up(lab: RunningLab) -> None:
     def copied() -> str:
         return str(replica.get_secret_value(SecretId="crossing/database")["SecretString"])
 
+    generated = json.loads(copied())
+    assert (generated["username"], len(generated["password"])) == ("admin", 40)
+    assert generated["password"].isalnum()
     assert copied() == source.get_secret_value(SecretId="crossing/database")["SecretString"]
 
     source.put_secret_value(SecretId="crossing/database", SecretString='{"password": "2"}')
