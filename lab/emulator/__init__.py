@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 # In the order in which they are installed: a later module may build on what an earlier one replaced.
 _MODULES: Final = (
     "history",
+    "workers",
     "outage",
     "stepfunctions",
     "lambdas",
