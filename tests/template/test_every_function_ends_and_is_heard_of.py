@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from .templates import MAIN, ROOT, TEMPLATES, functions, ids, resources
+
+FUNCTIONS = functions()
+
+
+def test_every_folder_of_functions_is_deployed() -> None:
+    deployed = {f["CodeUri"].split("/")[1] for f in FUNCTIONS.values()} | {"orders"}
+    assert deployed == {path.parent.name for path in (ROOT / "functions").glob("*/app.py")}
+
+
+@pytest.mark.parametrize("name", sorted(FUNCTIONS))
+def test_a_function_ends_by_itself_and_is_traced_and_logged(name: str) -> None:
+    function = FUNCTIONS[name]
+    assert 0 < function["Timeout"] <= 60
+    assert function["Tracing"] == "Active"
+    assert function["Runtime"] == "python3.13"
+    assert function["LoggingConfig"] == {"LogGroup": {"Ref": "FunctionsLog"}}
+
+
+def test_the_sample_function_ends_by_itself_and_is_traced_and_logged() -> None:
+    orders = TEMPLATES["workload"]["Resources"]["Orders"]["Properties"]
+    assert 0 < orders["Timeout"] <= 60
+    assert orders["TracingConfig"] == {"Mode": "Active"}
+    assert orders["LoggingConfig"] == {"LogGroup": {"Ref": "OrdersLog"}}
+    # Lambda gives a message back while its function may still be at work on it, if this is shorter.
+    queue = TEMPLATES["workload"]["Resources"]["OrdersQueue"]["Properties"]
+    assert queue["VisibilityTimeout"] >= 6 * orders["Timeout"]
+
+
+LOGS = resources("AWS::Logs::LogGroup")
+
+
+@pytest.mark.parametrize(("template", "name", "log"), LOGS, ids=ids(LOGS))
+def test_logs_are_not_kept_for_ever(template: str, name: str, log: Any) -> None:
+    assert log["Properties"]["RetentionInDays"] == {"Ref": "LogRetentionDays"}
+
+
+def test_the_orchestrator_needs_nothing_of_the_network_but_for_sql() -> None:
+    assert [name for name, function in FUNCTIONS.items() if "VpcConfig" in function] == ["SqlFunction"]
+    groups = FUNCTIONS["SqlFunction"]["VpcConfig"]["SecurityGroupIds"]
+    assert groups == [{"Fn::GetAtt": ["Network", "Outputs.FunctionSecurityGroupId"]}]
+
+
+def test_closing_a_region_is_tried_once_and_soon() -> None:
+    config = FUNCTIONS["FenceFunction"]["EventInvokeConfig"]
+    assert config == {"MaximumRetryAttempts": 0, "MaximumEventAgeInSeconds": 60}
+
+
+def test_what_is_not_told_is_not_lost() -> None:
+    config = FUNCTIONS["NotifyFunction"]["EventInvokeConfig"]
+    assert config["DestinationConfig"]["OnFailure"]["Destination"] == {"Fn::GetAtt": ["Undelivered", "Arn"]}
+
+
+@pytest.mark.parametrize("name", sorted(set(FUNCTIONS) - {"PairFunction"}))
+def test_the_functions_of_a_switch_are_in_dr_alone(name: str) -> None:
+    assert MAIN["Resources"][name]["Condition"] == "IsDr"
+
+
+def test_no_function_of_a_switch_carries_the_workloads_tag() -> None:
+    """Or the orchestrator would switch itself off."""
+    for function in FUNCTIONS.values():
+        assert "pilotlight:workload" not in function.get("Tags", {})

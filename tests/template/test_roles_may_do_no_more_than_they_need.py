@@ -1,0 +1,179 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from .templates import MAIN, TEMPLATES, functions, many, resources, statements
+
+# Actions for which IAM knows no resource (Service Authorization Reference). "*" is the only thing to write for them.
+NO_RESOURCE_LEVEL = {
+    "autoscaling:DescribeAutoScalingGroups",
+    "autoscaling:DescribeScalingActivities",
+    "ec2:DescribeImages",
+    "ec2:DescribeLaunchTemplateVersions",
+    "ec2:DescribeSecurityGroups",
+    "elasticloadbalancing:DescribeListeners",
+    "elasticloadbalancing:DescribeLoadBalancers",
+    "elasticloadbalancing:DescribeTargetHealth",
+    "lambda:ListEventSourceMappings",
+    "logs:CreateLogDelivery",
+    "logs:DeleteLogDelivery",
+    "logs:DescribeLogGroups",
+    "logs:DescribeResourcePolicies",
+    "logs:GetLogDelivery",
+    "logs:ListLogDeliveries",
+    "logs:PutResourcePolicy",
+    "logs:UpdateLogDelivery",
+    "ssm:UpdateInstanceInformation",
+    "ssmmessages:CreateControlChannel",
+    "ssmmessages:CreateDataChannel",
+    "ssmmessages:OpenControlChannel",
+    "ssmmessages:OpenDataChannel",
+    "tag:GetResources",
+    "xray:GetSamplingRules",
+    "xray:GetSamplingTargets",
+    "xray:PutTelemetryRecords",
+    "xray:PutTraceSegments",
+}
+CONTROL_PLANES_ELSEWHERE = ("iam", "route53", "cloudformation", "organizations", "account")
+# What a failover changes; everything else it may only look at, or use the key, the lock and the topic for.
+CHANGES = {
+    "control": {"ssm:PutParameter"},
+    "database": {"rds:PromoteReadReplica"},
+    "sql": set(),
+    "compute": {
+        "ssm:PutParameter",
+        "ec2:CreateLaunchTemplateVersion",
+        "autoscaling:UpdateAutoScalingGroup",
+        "ec2:RunInstances",
+        "ec2:CreateTags",
+    },
+    "workload": {
+        "lambda:PutFunctionConcurrency",
+        "lambda:DeleteFunctionConcurrency",
+        "lambda:UpdateEventSourceMapping",
+    },
+    "verify": set(),
+    "fence": {
+        "autoscaling:UpdateAutoScalingGroup",
+        "ssm:PutParameter",
+        "ec2:RevokeSecurityGroupIngress",
+        "lambda:PutFunctionConcurrency",
+        "lambda:UpdateEventSourceMapping",
+    },
+    "notify": {"sns:Publish"},
+}
+FAILOVER = {name: f for name, f in functions().items() if "-dr-" in f["FunctionName"]["Fn::Sub"]}
+
+ROLES = [
+    (template, name, resource)
+    for template, name, resource in resources(
+        "AWS::IAM::Role", "AWS::Serverless::Function", "AWS::Serverless::StateMachine"
+    )
+]
+ALLOWED = [
+    pytest.param(name, statement, id=f"{template}-{name}-{statement.get('Sid', number)}")
+    for template, name, resource in ROLES
+    for number, statement in enumerate(statements(resource["Properties"].get("Policies", [])))
+    if statement["Effect"] == "Allow"
+]
+
+
+def test_every_role_of_the_failover_is_looked_at() -> None:
+    assert {f["FunctionName"]["Fn::Sub"].rsplit("-", 1)[1] for f in FAILOVER.values()} == set(CHANGES)
+    assert len(ALLOWED) > 40
+
+
+@pytest.mark.parametrize(("name", "statement"), ALLOWED)
+def test_actions_are_named_one_by_one(name: str, statement: Any) -> None:
+    assert "NotAction" not in statement
+    assert not [action for action in many(statement["Action"]) if "*" in action]
+
+
+@pytest.mark.parametrize(("name", "statement"), ALLOWED)
+def test_all_resources_only_where_there_is_nothing_narrower(name: str, statement: Any) -> None:
+    if "*" not in many(statement["Resource"]):
+        return
+    if statement["Sid"] == "WhateverTheLaunchTemplateStarts":
+        assert set(statement["Condition"]) == {"ArnEquals"}
+        assert set(statement["Condition"]["ArnEquals"]) == {"ec2:LaunchTemplate"}
+        return
+    assert statement["Sid"] == "NoResourceLevelPermissions"
+    assert set(many(statement["Action"])) <= NO_RESOURCE_LEVEL
+
+
+@pytest.mark.parametrize(("name", "statement"), ALLOWED)
+def test_what_knows_a_resource_is_not_hidden_among_what_does_not(name: str, statement: Any) -> None:
+    if statement.get("Sid") == "NoResourceLevelPermissions":
+        assert many(statement["Resource"]) == ["*"]
+
+
+@pytest.mark.parametrize("name", sorted(FAILOVER))
+def test_looking_at_all_resources_is_held_to_one_region(name: str) -> None:
+    for statement in statements(FAILOVER[name]["Policies"]):
+        if "*" in many(statement["Resource"]) and statement["Sid"] == "NoResourceLevelPermissions":
+            assert set(statement["Condition"]["StringEquals"]) == {"aws:RequestedRegion"}
+
+
+@pytest.mark.parametrize(("name", "statement"), ALLOWED)
+def test_a_role_is_handed_to_one_service(name: str, statement: Any) -> None:
+    if "iam:PassRole" in many(statement["Action"]):
+        assert set(statement["Condition"]["StringEquals"]) == {"iam:PassedToService"}
+        assert "*" not in str(statement["Resource"])
+
+
+@pytest.mark.parametrize("name", [*sorted(FAILOVER), "Failover"])
+def test_a_failover_never_reaches_for_a_control_plane_elsewhere(name: str) -> None:
+    granted = [
+        action
+        for statement in statements(MAIN["Resources"][name]["Properties"]["Policies"])
+        for action in many(statement["Action"])
+        if statement["Effect"] == "Allow"
+    ]
+    assert granted
+    # Handing over a role is a check in the region, no call to IAM.
+    assert [a for a in granted if a.split(":")[0] in CONTROL_PLANES_ELSEWHERE] in ([], ["iam:PassRole"])
+
+
+@pytest.mark.parametrize("name", sorted(FAILOVER))
+def test_a_step_changes_what_its_name_says(name: str) -> None:
+    step = FAILOVER[name]["FunctionName"]["Fn::Sub"].rsplit("-", 1)[1]
+    reading = ("Get", "List", "Describe", "Decrypt", "Generate")
+    changing = {
+        action
+        for statement in statements(FAILOVER[name]["Policies"])
+        for action in many(statement["Action"])
+        if statement["Effect"] == "Allow"
+        and not action.split(":")[1].startswith(reading)
+        and action.split(":")[0] not in ("dynamodb", "iam")
+    }
+    assert changing == CHANGES[step]
+
+
+@pytest.mark.parametrize("name", sorted(set(FAILOVER) - {"FenceFunction"}))
+def test_only_the_fence_reaches_into_the_other_region(name: str) -> None:
+    assert "PrimaryRegion" not in str(FAILOVER[name]["Policies"])
+
+
+def test_a_switch_cannot_switch_itself_off() -> None:
+    (denied,) = [s for s in statements(FAILOVER["WorkloadFunction"]["Policies"]) if s["Effect"] == "Deny"]
+    assert "lambda:PutFunctionConcurrency" in denied["Action"]
+    assert denied["Resource"]["Fn::Sub"].endswith(":function:${Environment}-dr-*")
+
+
+@pytest.mark.parametrize(("name", "statement"), ALLOWED)
+def test_the_key_is_used_through_a_service_or_found_by_its_alias(name: str, statement: Any) -> None:
+    if not any(action.startswith("kms:") for action in many(statement["Action"])):
+        return
+    keys = {key for operator in statement["Condition"].values() for key in operator}
+    assert keys & {"kms:ViaService", "kms:ResourceAliases"}
+
+
+def test_everybody_in_a_key_policy_is_somebody() -> None:
+    """A principal "*" is only a way to name a role that may not exist yet."""
+    for statement in TEMPLATES["encryption"]["Resources"]["Key"]["Properties"]["KeyPolicy"]["Statement"]:
+        if statement["Principal"] == {"AWS": "*"}:
+            assert set(statement["Condition"]["StringEquals"]) == {"kms:CallerAccount", "aws:PrincipalArn"}
+        elif "Service" in statement["Principal"]:
+            assert statement["Condition"]
