@@ -15,8 +15,10 @@ if TYPE_CHECKING:
 def install(_: Lab) -> None:
     """Add what is missing."""
     _conditions_on_the_region()
+    _nested_stacks()
     _security_group_rules()
     _vpc_attributes()
+    _references_in_nested_stacks()
 
 
 def _conditions_on_the_region() -> None:
@@ -34,6 +36,73 @@ def _conditions_on_the_region() -> None:
 
     for module in (engine, changesets, handlers, stacks):
         replace(module, "_evaluate_conditions", knowing_pseudo_parameters)
+
+
+def _references_in_nested_stacks() -> None:
+    """`{{resolve:secretsmanager:...}}` in a nested stack, which MiniStack hands on as it is written."""
+    from ministack.services.cloudformation import engine, provisioners
+
+    def resolved(properties: dict[str, Any]) -> dict[str, Any]:
+        known: dict[str, Any] = engine._resolve_dynamic_references(properties)[0]
+        return known
+
+    def with_values(original: Callable[..., Any]) -> Callable[..., Any]:
+        def provision(kind: str, logical_id: str, properties: dict[str, Any], stack: str) -> Any:
+            return original(kind, logical_id, resolved(properties), stack)
+
+        return provision
+
+    def with_both_values(original: Callable[..., Any]) -> Callable[..., Any]:
+        # The old ones too: an update must see no change where the reference is the same.
+        def update(kind: str, physical_id: str, old: dict[str, Any], new: dict[str, Any], *rest: Any) -> Any:
+            return original(kind, physical_id, resolved(old), resolved(new), *rest)
+
+        return update
+
+    replace(provisioners, "_provision_resource", with_values)
+    replace(provisioners, "_update_resource", with_both_values)
+
+
+def _nested_stacks() -> None:
+    """Resources of a nested stack are treated as those of any stack.
+
+    In a nested stack MiniStack hands on dynamic references as they are written, and forgets the attributes of what an
+    update left alone. It also skips a nested stack whose own properties did not change: AWS looks into it at every
+    update of its parent, and resolves its SSM-typed parameters anew.
+    """
+    from ministack.services.cloudformation import _stacks, engine, provisioners, stacks
+
+    def resolved(props: Any) -> Any:
+        return engine._resolve_dynamic_references(props)[0]
+
+    def provision(original: Callable[..., Any]) -> Callable[..., Any]:
+        def provisioned(resource_type: str, logical_id: str, props: dict[str, Any], stack_name: str) -> Any:
+            return original(resource_type, logical_id, resolved(props), stack_name)
+
+        return provisioned
+
+    def update(original: Callable[..., Any]) -> Callable[..., Any]:
+        def updated(
+            resource_type: str,
+            physical_id: str,
+            old: dict[str, Any],
+            new: dict[str, Any],
+            stack_name: str,
+            logical_id: str | None = None,
+            old_attrs: dict[str, Any] | None = None,
+        ) -> Any:
+            if resource_type == "AWS::CloudFormation::Stack" and old == new:
+                return provisioners._cfn_nested_stack_update(physical_id, old, new, stack_name)
+            if old == new and old_attrs is None:
+                known = _stacks[stack_name]["_resources"].get(logical_id, {})
+                return physical_id, known.get("Attributes", {})
+            return original(resource_type, physical_id, resolved(old), resolved(new), stack_name, logical_id, old_attrs)
+
+        return updated
+
+    replace(provisioners, "_provision_resource", provision)
+    for module in (provisioners, stacks):
+        replace(module, "_update_resource", update)
 
 
 def _vpc_attributes() -> None:
