@@ -90,7 +90,7 @@ def test_an_outage_amid_a_promotion_only_delays_it(lab: RunningLab) -> None:
     lab.wait_until(lambda: databases.shown("interrupted", DR)["DBInstanceStatus"] == "modifying")
 
     lab.lose(DR)
-    lab.clock_passes(300)
+    lab.clock_passes(100)
     lab.bring_back(DR)
 
     assert databases.shown("interrupted", DR)["ReadReplicaSourceDBInstanceIdentifier"], (
