@@ -26,7 +26,7 @@ def rules() -> list[tuple[str, str, Any]]:
 def peer(rule: Any) -> str:
     for key in ("SourceSecurityGroupId", "DestinationSecurityGroupId"):
         if key in rule:
-            return rule[key]["Fn::GetAtt"][0].removesuffix("SecurityGroup")
+            return str(rule[key]["Fn::GetAtt"][0]).removesuffix("SecurityGroup")
     if "DestinationPrefixListId" in rule:
         return "S3"
     return str(rule.get("CidrIp") or rule["CidrIpv6"])

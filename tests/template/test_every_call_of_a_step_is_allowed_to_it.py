@@ -1,0 +1,128 @@
+"""What the functions call, read from their code, against what the template lets them."""
+
+from __future__ import annotations
+
+import ast
+import re
+from functools import cache
+
+import botocore.session
+import pytest
+from botocore import xform_name
+
+from .templates import ROOT, functions, many, statements
+
+CORE = ROOT / "layers" / "pilotlight" / "pilotlight"
+SERVICES = (
+    "autoscaling", "dynamodb", "ec2", "elbv2", "lambda", "rds", "resourcegroupstaggingapi", "secretsmanager", "sns",
+    "ssm", "stepfunctions",
+)  # fmt: skip
+# Of GetFunction only the tags are read, and they are left out of the answer for whoever may not list them.
+IMPLIED = {"GetFunction": {"ListTags"}}
+# Reached by the adapter's words, never by the step: the fence only switches off.
+NEVER_TAKEN = {"fence": {"DeleteFunctionConcurrency"}}
+# Powertools keeps what was done once: its own code, not the adapters', calls these.
+ONCE = {"GetItem", "PutItem", "UpdateItem", "DeleteItem"}
+STEPS = {f["CodeUri"].split("/")[1]: f for f in functions().values() if "-dr-" in f["FunctionName"]["Fn::Sub"]}
+
+
+@cache
+def operations() -> dict[str, str]:
+    """Method name of boto3 to operation, over all services that the adapters use."""
+    session = botocore.session.get_session()
+    return {
+        xform_name(name): name for service in SERVICES for name in session.get_service_model(service).operation_names
+    }
+
+
+class Adapter:
+    """One module of the core: which operations each of its functions reaches."""
+
+    def __init__(self, name: str) -> None:
+        tree = ast.parse((CORE / "aws" / f"{name}.py").read_text())
+        self._bodies = {
+            node.name: node
+            for top in tree.body
+            for node in ([top, *top.body] if isinstance(top, ast.ClassDef) else [top])
+            if isinstance(node, ast.FunctionDef)
+        }
+
+    def reached(self, function: str, seen: frozenset[str] = frozenset()) -> set[str]:
+        if function in seen or function not in self._bodies:
+            return set()
+        found: set[str] = set()
+        for node in ast.walk(self._bodies[function]):
+            if not isinstance(node, ast.Call):
+                continue
+            called = node.func
+            if isinstance(called, ast.Attribute) and called.attr == "get_paginator":
+                assert isinstance(node.args[0], ast.Constant)
+                found.add(operations()[str(node.args[0].value)])
+            elif isinstance(called, ast.Attribute) and called.attr in operations():
+                found.add(operations()[called.attr])
+            elif isinstance(called, ast.Name):
+                found |= self.reached(called.id, seen | {function})
+        return found
+
+
+def adapters_used(step: str) -> set[tuple[str, str]]:
+    """Adapter and function for every call that a step's own code makes, and for what its wrapper does."""
+    source = (ROOT / "functions" / step / "app.py").read_text()
+    tree = ast.parse(source)
+    modules: dict[str, tuple[str, str]] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module == "pilotlight.aws":
+            modules |= {alias.asname or alias.name: (alias.name, "") for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("pilotlight.aws."):
+            modules |= {a.asname or a.name: (node.module.rsplit(".", 1)[1], a.name) for a in node.names}
+    used: set[tuple[str, str]] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in modules:
+            used.add((modules[node.value.id][0], node.attr))
+        elif isinstance(node, ast.Name) and node.id in modules and modules[node.id][1]:
+            used.add(modules[node.id])
+        elif isinstance(node, ast.Attribute) and node.attr in ("replace", "note_fence") and "store" in ast.dump(node):
+            used.add(("record", node.attr))
+    if re.search(r"\bcurrent\(|\.store\b", source):
+        used.add(("record", "read"))
+    return used
+
+
+def needed(step: str) -> set[str]:
+    found = {op for module, function in adapters_used(step) for op in Adapter(module).reached(function)}
+    if "pilotlight.once" in (ROOT / "functions" / step / "app.py").read_text():
+        found |= ONCE
+    found -= NEVER_TAKEN.get(step, set())
+    return found | {extra for op in found for extra in IMPLIED.get(op, set())}
+
+
+def granted(step: str) -> set[str]:
+    return {
+        action.split(":")[1]
+        for statement in statements(STEPS[step]["Policies"])
+        for action in many(statement["Action"])
+        if statement["Effect"] == "Allow"
+    }
+
+
+# Needed by what is called and not by who calls it: keys behind tables and topics, what Auto Scaling checks of a caller.
+BEHIND_A_CALL = {
+    "Decrypt", "DescribeKey", "GenerateDataKey", "RunInstances", "CreateTags", "PassRole", "GetParameters",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("step", sorted(STEPS))
+def test_what_it_calls_is_granted(step: str) -> None:
+    assert needed(step) - granted(step) == set()
+
+
+@pytest.mark.parametrize("step", sorted(STEPS))
+def test_what_it_does_not_call_is_not_granted(step: str) -> None:
+    assert granted(step) - needed(step) - BEHIND_A_CALL == set()
+
+
+def test_the_reading_of_the_code_finds_something() -> None:
+    assert "PromoteReadReplica" in needed("database")
+    assert "RevokeSecurityGroupIngress" in needed("fence")
+    assert "GetParametersByPath" in needed("control")
+    assert needed("sql") == {"GetSecretValue"}
