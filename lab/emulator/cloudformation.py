@@ -18,7 +18,6 @@ def install(_: Lab) -> None:
     _nested_stacks()
     _security_group_rules()
     _vpc_attributes()
-    _references_in_nested_stacks()
 
 
 def _conditions_on_the_region() -> None:
@@ -36,31 +35,6 @@ def _conditions_on_the_region() -> None:
 
     for module in (engine, changesets, handlers, stacks):
         replace(module, "_evaluate_conditions", knowing_pseudo_parameters)
-
-
-def _references_in_nested_stacks() -> None:
-    """`{{resolve:secretsmanager:...}}` in a nested stack, which MiniStack hands on as it is written."""
-    from ministack.services.cloudformation import engine, provisioners
-
-    def resolved(properties: dict[str, Any]) -> dict[str, Any]:
-        known: dict[str, Any] = engine._resolve_dynamic_references(properties)[0]
-        return known
-
-    def with_values(original: Callable[..., Any]) -> Callable[..., Any]:
-        def provision(kind: str, logical_id: str, properties: dict[str, Any], stack: str) -> Any:
-            return original(kind, logical_id, resolved(properties), stack)
-
-        return provision
-
-    def with_both_values(original: Callable[..., Any]) -> Callable[..., Any]:
-        # The old ones too: an update must see no change where the reference is the same.
-        def update(kind: str, physical_id: str, old: dict[str, Any], new: dict[str, Any], *rest: Any) -> Any:
-            return original(kind, physical_id, resolved(old), resolved(new), *rest)
-
-        return update
-
-    replace(provisioners, "_provision_resource", with_values)
-    replace(provisioners, "_update_resource", with_both_values)
 
 
 def _nested_stacks() -> None:

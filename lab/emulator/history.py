@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 _place: ContextVar[tuple[str, Event] | None] = ContextVar("_place", default=None)
 # The last events of the branches that have ended, for the fork that waits for them.
 _ends: ContextVar[list[tuple[str, Event]] | None] = ContextVar("_ends", default=None)
+# What a task's arguments were evaluated to, just before the task is scheduled.
+_arguments: ContextVar[Any] = ContextVar("_arguments", default=None)
 _lock = threading.Lock()
 
 
@@ -42,8 +44,8 @@ def install(_lab: Lab) -> None:
     replace(stepfunctions, "_add_event", _linked)
     replace(stepfunctions, "_run_parallel_branches", _forked)
     replace(stepfunctions, "_run_sub_machine", lambda _: _run_branch)
-    for invoke in ("_invoke_resource", "_invoke_with_callback"):
-        replace(stepfunctions, invoke, _with_its_arguments)
+    for evaluate in ("_apply_jsonata_arguments", "_apply_parameters"):
+        replace(stepfunctions, evaluate, _remembered)
 
 
 def _linked(original: Callable[..., Event]) -> Callable[..., Event]:
@@ -52,7 +54,8 @@ def _linked(original: Callable[..., Event]) -> Callable[..., Event]:
         place = _place.get()
         arn = execution["executionArn"]
         if event_type == "TaskScheduled" and details:
-            details = {"taskScheduledEventDetails": _as_aws_names_it(details["taskScheduledEventDetails"])}
+            task = _as_aws_names_it(details["taskScheduledEventDetails"])
+            details = {"taskScheduledEventDetails": {**task, "parameters": json.dumps(_arguments.get(), default=str)}}
         # An event's id is its place in the list: two branches must not get the same.
         with _lock:
             event = original(execution, event_type, details)
@@ -75,15 +78,14 @@ def _as_aws_names_it(task: Event) -> Event:
     return {**task, "resourceType": service, "resource": action}
 
 
-def _with_its_arguments(original: Callable[..., Any]) -> Callable[..., Any]:
+def _remembered(original: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(original)
-    def invoke(resource: str, arguments: Any, *rest: Any) -> Any:
-        place = _place.get()
-        if place and place[1]["type"] == "TaskScheduled":
-            place[1]["taskScheduledEventDetails"]["parameters"] = json.dumps(arguments, default=str)
-        return original(resource, arguments, *rest)
+    def evaluate(*given: Any) -> Any:
+        arguments = original(*given)
+        _arguments.set(arguments)
+        return arguments
 
-    return invoke
+    return evaluate
 
 
 def _forked(original: Callable[..., Any]) -> Callable[..., Any]:
@@ -95,15 +97,23 @@ def _forked(original: Callable[..., Any]) -> Callable[..., Any]:
         ended: list[tuple[str, Event]] = []
         token = _ends.set(ended)
         outcome = "ParallelStateFailed"
+        jsonata = stepfunctions._state_query_language(state, ctx) == "JSONata"
         try:
-            result = original(state, given, execution, ctx)
+            if jsonata:
+                given = stepfunctions._apply_jsonata_arguments(state, given, ctx)
+            result, after = original(state, given, execution, ctx)
             outcome = "ParallelStateSucceeded"
-            return result
         finally:
             _ends.reset(token)
             if ended:
                 _place.set(max(ended, key=lambda place: place[1]["id"]))
             stepfunctions._add_event(execution, outcome)
+        if not jsonata:
+            return result, after
+        # MiniStack leaves the JSONata fields of a Parallel state aside.
+        output = stepfunctions._apply_jsonata_output(state, given, ctx, result=result, default=result)
+        stepfunctions._apply_state_assign(state, given, ctx, result=result)
+        return output, after
 
     return run
 

@@ -430,10 +430,12 @@ class Told:
         ended
             Whether it has ended.
         """
-        steps = [step for step in path.steps if step.kind == "Task"]
+        steps = [step for step in path.steps if step.kind != "Wait"]
         joins = [fork.end for fork in path.steps if fork.kind in ("Parallel", "Map") and not fork.open]
         news: list[tuple[float, str, str, Any]] = []
         for index, step in enumerate(steps):
+            if step.kind != "Task":
+                continue
             if step.name not in self._begun:
                 self._begun.add(step.name)
                 news.append((step.start, "▸", step.name, "accent"))

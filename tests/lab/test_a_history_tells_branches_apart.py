@@ -46,9 +46,15 @@ MACHINE: dict[str, Any] = {
                     | {"Said": {"Type": "Pass", "Output": "{% $count %}", "End": True}},
                 },
             ],
+            "Assign": {"counts": "{% $states.result %}"},
+            "Output": {"both": "{% $sum($states.result) %}"},
             "Next": "End",
         },
-        "End": {"Type": "Pass", "Output": {"counts": "{% $states.input %}", "outer": "{% $count %}"}, "End": True},
+        "End": {
+            "Type": "Pass",
+            "Output": {"counts": "{% $counts %}", "outer": "{% $count %}", "both": "{% $states.input.both %}"},
+            "End": True,
+        },
     },
 }
 
@@ -87,7 +93,7 @@ def test_a_tasks_event_says_what_was_called_with_what(lab: RunningLab) -> None:
 
 def test_what_a_branch_assigns_is_its_own(lab: RunningLab) -> None:
     described, _ = _run(lab, "assigns-its-own", MACHINE)
-    assert json.loads(described["output"]) == {"counts": [3, 1], "outer": 0}
+    assert json.loads(described["output"]) == {"counts": [3, 1], "outer": 0, "both": 4}
 
 
 def test_a_branch_that_fails_fails_its_fork(lab: RunningLab) -> None:
