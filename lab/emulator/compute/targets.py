@@ -60,7 +60,9 @@ class Targets:
         self._lab = lab
         self._balancer = balancer
         self._fleet = fleet
-        self._groups: dict[str, set[str]] = {}
+        # What the balancer has been told, so that following what has not changed costs nothing.
+        self._groups: dict[str, tuple[HealthCheck, set[str]]] = {}
+        self._listening: dict[str, tuple[int, str | Response]] = {}
 
     def install(self) -> None:
         """Follow every change of MiniStack's records."""
@@ -115,9 +117,8 @@ class Targets:
 
     def lose(self, region: str) -> None:
         """Close every listener of a region at once."""
-        for listener in self._balancer.ports():
-            if _region(listener) == region:
-                self._balancer.shut(listener)
+        for listener in [arn for arn in self._listening if _region(arn) == region]:
+            self._shut(listener)
 
     def listeners(self) -> list[dict[str, Any]]:
         """Return the open listeners, for the lab's status."""
@@ -130,23 +131,30 @@ class Targets:
             self._balancer.drop_group(arn)
             del self._groups[arn]
         for arn, record in alb._tgs.items():
-            self._balancer.set_group(arn, _check(record))
-            before = self._groups.get(arn, set())
-            now = {target["Id"] for target in alb._targets.get(arn, [])}
+            check, before = self._groups.get(arn, (None, set()))
+            wanted, now = _check(record), {target["Id"] for target in alb._targets.get(arn, [])}
+            if wanted != check:
+                self._balancer.set_group(arn, wanted)
             for instance_id in now - before:
                 self._balancer.register(arn, instance_id, partial(self._fleet.address, instance_id))
             for instance_id in before - now:
                 self._balancer.deregister(arn, instance_id, _deregistration_delay(arn))
-            self._groups[arn] = now
+            self._groups[arn] = wanted, now
 
     def _follow_listeners(self, region: str) -> None:
-        for arn in self._balancer.ports():
-            if _region(arn) == region and arn not in alb._listeners:
-                self._balancer.shut(arn)
+        for arn in [arn for arn in self._listening if _region(arn) == region and arn not in alb._listeners]:
+            self._shut(arn)
         if self._lab.is_down(region):
             return
         for arn, record in alb._listeners.items():
-            self._balancer.listen(arn, int(record["Port"]), _action(record))
+            wanted = int(record["Port"]), _action(record)
+            if wanted != self._listening.get(arn):
+                self._balancer.listen(arn, *wanted)
+                self._listening[arn] = wanted
+
+    def _shut(self, arn: str) -> None:
+        self._balancer.shut(arn)
+        del self._listening[arn]
 
     def _followed(self, original: Callable[[Params], Reply]) -> Callable[[Params], Reply]:
         @wraps(original)
