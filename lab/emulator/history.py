@@ -46,6 +46,7 @@ def install(_lab: Lab) -> None:
     replace(stepfunctions, "_run_sub_machine", lambda _: _run_branch)
     for evaluate in ("_apply_jsonata_arguments", "_apply_parameters"):
         replace(stepfunctions, evaluate, _remembered)
+    replace(stepfunctions, "_apply_output_path", _with_the_output_of_succeed)
 
 
 def _linked(original: Callable[..., Event]) -> Callable[..., Event]:
@@ -86,6 +87,20 @@ def _remembered(original: Callable[..., Any]) -> Callable[..., Any]:
         return arguments
 
     return evaluate
+
+
+def _with_the_output_of_succeed(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a Succeed state the JSONata `Output` that AWS gives it and MiniStack leaves aside."""
+
+    @wraps(original)
+    def output(state: dict[str, Any], data: Any, ctx: dict[str, Any] | None = None) -> Any:
+        from ministack.services import stepfunctions
+
+        if state.get("Type") == "Succeed" and stepfunctions._state_query_language(state, ctx) == "JSONata":
+            return stepfunctions._apply_jsonata_output(state, data, ctx, default=data)
+        return original(state, data, ctx)
+
+    return output
 
 
 def _forked(original: Callable[..., Any]) -> Callable[..., Any]:

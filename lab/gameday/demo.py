@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -20,6 +21,8 @@ _TO_CONCLUDE: Final = 20.0
 
 def hold(settings: Settings) -> int:
     """Start a lab, deploy both regions as a team would, and hold a game day on it.
+
+    ``LAB_OUTAGE`` says how the lost region's APIs behave: hang (if it is not set), refuse or reset.
 
     Parameters
     ----------
@@ -49,6 +52,8 @@ def hold(settings: Settings) -> int:
             return INTERRUPTED
         # A process of its own: the clients must not wait for their turn in the process that answers them.
         command = [sys.executable, "-m", "lab.gameday", "--endpoint", lab.endpoint, "--scale", str(settings.scale)]
+        if mode := os.environ.get("LAB_OUTAGE"):
+            command += ["--mode", mode]
         gameday = children.start(command, cwd=PROJECT)
         while gameday.poll() is None and not stop.wait(0.2):
             pass

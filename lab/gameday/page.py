@@ -187,7 +187,7 @@ def _tiles(report: Data, phase: Data) -> Iterable[str]:
         "The workflow's own share",
         _big(work) if work is not None else "–",
         "",
-        "the critical path without its waits for AWS; the lab's overhead counts × " + scale,
+        f"the critical path without its waits for AWS; the lab's overhead counts ×\u00a0{scale}",
     )
 
 

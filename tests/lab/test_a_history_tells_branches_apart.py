@@ -52,8 +52,11 @@ MACHINE: dict[str, Any] = {
         },
         "End": {
             "Type": "Pass",
+            "Next": "Well done",
+        },
+        "Well done": {
+            "Type": "Succeed",
             "Output": {"counts": "{% $counts %}", "outer": "{% $count %}", "both": "{% $states.input.both %}"},
-            "End": True,
         },
     },
 }
