@@ -36,6 +36,7 @@ _MODULES: Final = (
     "rds",
     "compute",
     "cloudformation",
+    "permissions",
 )
 
 # What a person's shell may hold that must not reach the emulated services or the Lambda processes.
@@ -69,6 +70,9 @@ def configure(lab: Lab) -> None:
             "MINISTACK_REGION": lab.regions[0],
             "AWS_ENDPOINT_URL": lab.endpoint,
             "LAMBDA_EXECUTOR": "local",
+            # Permissions are enforced: see permissions.py.
+            "AUTH": "true",
+            "MINISTACK_AUTOCREATE_AWS_MANAGED": "1",
             "IOT_MTLS_ENABLED": "0",
             "SFTP_ENABLED": "0",
             # A container engine of the machine is none of the lab's business: MiniStack would tidy up in it.
@@ -98,10 +102,8 @@ def install(lab: Lab) -> Asgi:
     """
     configure(lab)
     ministack = importlib.import_module("ministack.app")
-    for name in [m for m in _MODULES if importlib.util.find_spec(f"lab.emulator.{m}")]:
-        module = importlib.import_module(f"lab.emulator.{name}")
-        if hasattr(module, "install"):  # while others write theirs
-            module.install(lab)
+    for name in _MODULES:
+        importlib.import_module(f"lab.emulator.{name}").install(lab)
     application: Asgi = ministack.app
     return application
 
