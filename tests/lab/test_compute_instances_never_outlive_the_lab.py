@@ -14,7 +14,11 @@ if TYPE_CHECKING:
     import pytest
 
 
-def test_a_lab_that_is_killed_leaves_no_instance(tmp_path: Path, request: pytest.FixtureRequest) -> None:
+def test_a_lab_that_is_killed_leaves_no_instance(
+    tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Killed, it cannot remove its home: that must not stay in the machine's own temporary directory.
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
     lab = RunningLab("--no-deploy", log=tmp_path / "output", scale=50, ready_within=60)
     request.addfinalizer(lambda: lab.stop(signal.SIGKILL))
     stage = Stage(lab, PRIMARY)
