@@ -11,9 +11,16 @@ from tests.lab.databases import Databases
 from tests.lab.running import DR, PRIMARY, RunningLab
 
 
-def test_a_replica_follows_its_source_and_refuses_writes(lab: RunningLab) -> None:
-    databases = Databases(lab)
+@pytest.fixture(scope="module")
+def pair(empty_lab: RunningLab) -> Databases:
+    """An instance ``follows`` in the primary region, and its replica in DR."""
+    databases = Databases(empty_lab)
     databases.pair("follows")
+    return databases
+
+
+def test_a_replica_follows_its_source_and_refuses_writes(pair: Databases) -> None:
+    databases = pair
     databases.insert("follows", PRIMARY, 1, 50)
 
     databases.wait_for_rows("follows", DR, 50)
@@ -45,14 +52,12 @@ def test_a_replica_takes_over_the_rows_and_users_that_were_there_before_it(lab: 
     pymysql.connect(host="127.0.0.1", port=port, user="reader", password="word", database="app").close()
 
 
-def test_the_master_user_sees_how_its_replica_stands_but_is_no_administrator(lab: RunningLab) -> None:
-    databases = Databases(lab)
-    databases.pair("master-user")
-
-    assert databases.sql("master-user", DR, "SHOW REPLICA STATUS")
+def test_the_master_user_sees_how_its_replica_stands_but_is_no_administrator(pair: Databases) -> None:
+    databases = pair
+    assert databases.sql("follows", DR, "SHOW REPLICA STATUS")
     for forbidden in ("STOP SLAVE", "SET GLOBAL read_only = 0", "SELECT 1 INTO OUTFILE '/tmp/file-of-a-test'"):
         with pytest.raises(pymysql.err.OperationalError, match="denied"):
-            databases.sql("master-user", DR, forbidden)
+            databases.sql("follows", DR, forbidden)
 
 
 def test_a_source_without_backups_has_no_replicas(lab: RunningLab) -> None:
@@ -87,18 +92,16 @@ def test_a_source_in_another_region_is_named_by_its_arn(lab: RunningLab) -> None
         )
 
 
-def test_a_replica_that_loses_its_source_says_so(lab: RunningLab) -> None:
-    databases = Databases(lab)
-    databases.pair("broken")
-
-    databases.control("break-replication", region=DR, identifier="broken")
-    lab.wait_until(lambda: not databases.shown("broken", DR)["StatusInfos"][0]["Normal"])
-    info = databases.shown("broken", DR)["StatusInfos"][0]
+def test_a_replica_that_loses_its_source_says_so(lab: RunningLab, pair: Databases) -> None:
+    databases = pair
+    databases.control("break-replication", region=DR, identifier="follows")
+    lab.wait_until(lambda: not databases.shown("follows", DR)["StatusInfos"][0]["Normal"])
+    info = databases.shown("follows", DR)["StatusInfos"][0]
     assert (info["StatusType"], info["Status"]) == ("read replication", "error")
-    lab.wait_until(lambda: -1 in _lags(lab, "broken"), 20, "a ReplicaLag of -1")
+    lab.wait_until(lambda: -1 in _lags(lab, "follows"), 20, "a ReplicaLag of -1")
 
-    databases.control("repair-replication", region=DR, identifier="broken")
-    lab.wait_until(lambda: databases.shown("broken", DR)["StatusInfos"][0]["Normal"])
+    databases.control("repair-replication", region=DR, identifier="follows")
+    lab.wait_until(lambda: databases.shown("follows", DR)["StatusInfos"][0]["Normal"])
 
 
 def _lags(lab: RunningLab, identifier: str) -> set[float]:

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import threading
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pymysql
 import pytest
 
 from tests.lab.databases import Databases
 from tests.lab.running import DR, PRIMARY, RunningLab
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def test_every_acknowledged_row_is_there_when_the_region_is_back(lab: RunningLab) -> None:
@@ -65,6 +63,8 @@ def test_no_server_outlives_a_lab_that_is_killed(tmp_path: Path) -> None:
             break
         deadline.wait(0.1)
     assert not _listens(told["port"])
+    # Nobody was left to do it.
+    shutil.rmtree(Path(told["ca"]).parents[2])
 
 
 def test_no_server_and_no_file_outlives_a_lab_that_is_stopped(tmp_path: Path) -> None:

@@ -70,7 +70,9 @@ def install(lab: Lab) -> None:
     # An instance takes its time: elsewhere than on the loop that answers everybody.
     replace(stacks, "_runs_on_worker_thread", lambda original: lambda kind: kind == provisioner.TYPE or original(kind))
 
-    lab.controls["database"] = Controls(fleet).table()
+    controls = Controls(fleet)
+    lab.controls["database"] = controls.table()
+    lab.report("databases", controls.list_all)
     lab.spawn(lambda: _measure(lab, fleet), "rds-replica-lag")
 
 

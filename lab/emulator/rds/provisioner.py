@@ -67,7 +67,7 @@ class Provisioner:
         from ministack.services.cloudformation import provisioners
 
         region = here()
-        wanted = _resolved(_request(properties))
+        wanted = _request(properties)
         wanted.setdefault(
             "DBInstanceIdentifier", provisioners._physical_name(stack, logical_id, lowercase=True, max_len=63)
         )
@@ -109,8 +109,7 @@ class Provisioner:
             changed["CloudwatchLogsExportConfiguration"] = logs
         changed = {key: changed[key] for key in changed if key in members("ModifyDBInstanceMessage")}
         if changed:
-            asked = {"DBInstanceIdentifier": physical_id, **_resolved(changed), **_NOW}
-            self._call("ModifyDBInstance", region, asked)
+            self._call("ModifyDBInstance", region, {"DBInstanceIdentifier": physical_id, **changed, **_NOW})
             self._await(region, physical_id)
         if "DBParameterGroupName" in changed:
             self._call("RebootDBInstance", region, {"DBInstanceIdentifier": physical_id})
@@ -200,15 +199,6 @@ def _request(properties: Mapping[str, Any]) -> Properties:
         else:
             request[name] = value
     return request
-
-
-def _resolved(request: Properties) -> Properties:
-    # MiniStack resolves `{{resolve:…}}` in a stack of its own, not in a nested one. On AWS both are.
-    from ministack.services.cloudformation import engine
-
-    resolved: Properties
-    resolved, _ = engine._resolve_dynamic_references(request)
-    return resolved
 
 
 def _log_exports(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, list[str]]:
