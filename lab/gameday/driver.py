@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -470,9 +471,9 @@ def _last_failures(log: WriteLog) -> str:
 
 
 def _what_is_next(phase: Phase, primary: str, dr: str) -> list[str]:
-    said = str(phase.output.get("next") or "").strip()
-    return [
-        *([said] if said else []),
+    # The workflow numbers what it says; a list does so by itself.
+    said = [each for each in re.split(r"(?:^|\s)\d\.\s", str(phase.output.get("next") or "")) if each.strip()]
+    return said or [
         f"{dr} runs alone: there is no replica until {primary} is back and is protected again.",
         f"{primary} must not serve when it returns: its database is kept, closed, never deleted.",
     ]
