@@ -160,6 +160,12 @@ class Operator:
         newest: str = max(images, key=lambda image: image["CreationDate"])["ImageId"]
         return newest
 
+    def healthy_targets(self, region: str = DR) -> int:
+        """Count the targets that the load balancer finds healthy."""
+        balancing = self.lab.client("elbv2", region)
+        seen = balancing.describe_target_health(TargetGroupArn=self.group(region)["TargetGroupARNs"][0])
+        return sum(target["TargetHealth"]["State"] == "healthy" for target in seen["TargetHealthDescriptions"])
+
     def posture(self, region: str = DR) -> dict[str, Any]:
         """Everything that a switch turns, as the AWS API tells it."""
         database, group = self.database(region), self.group(region)

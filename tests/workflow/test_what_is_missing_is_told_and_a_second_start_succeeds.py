@@ -47,9 +47,10 @@ def test_a_backup_that_does_not_end_is_named(operator: Operator) -> None:
 def test_targets_that_do_not_become_healthy_are_told_with_their_reason(operator: Operator) -> None:
     budget = operator.set("compute-budget-seconds", 200)
     operator.lab.control("compute", "sick-instances", region=DR, sick=True)
+    operator.until(lambda: operator.healthy_targets() == 0, "the targets are known to be ill")
     ended = operator.fail_over()
     assert (ended.status, ended.error) == ("FAILED", "PreconditionFailed")
-    for told in ("0 of 2 targets are healthy", "unhealthy", "set to 2", "start the failover again"):
+    for told in ("0 of 2 targets are healthy", "Targets: ", "set to 2", "start the failover again"):
         assert told in ended.cause
     assert operator.record()["active_region"] == PRIMARY
     operator.lab.control("compute", "sick-instances", region=DR, sick=False)
