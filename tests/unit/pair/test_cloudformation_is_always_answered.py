@@ -4,6 +4,7 @@ import http.server
 import json
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from .conftest import Regions
+
+ROOT = Path(__file__).parents[3]
 
 
 class Context:
@@ -54,17 +57,9 @@ class CloudFormation:
         self.url = f"http://127.0.0.1:{self.server.server_port}/answer"
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
-    def event(self, kind: str, resource: str = "Custom::Pair", **more: str) -> dict[str, Any]:
-        return {
-            "RequestType": kind,
-            "ResourceType": resource,
-            "ResponseURL": self.url,
-            "StackId": "stack",
-            "RequestId": "request",
-            "LogicalResourceId": "Pairing",
-            "ResourceProperties": {},
-            **more,
-        }
+    def event(self, kind: str, **more: str) -> dict[str, Any]:
+        sample: dict[str, Any] = json.loads((ROOT / "events" / "pair-create.json").read_text())
+        return {**sample, "RequestType": kind, "ResponseURL": self.url, **more}
 
 
 @pytest.fixture
