@@ -45,7 +45,7 @@ def test_a_parameter_group_decides_how_a_server_runs(lab: RunningLab) -> None:
     assert _variable(databases, "parameters", "max_connections") == "70"
     with pytest.raises(pymysql.err.OperationalError, match="read-only"):
         databases.sql("parameters", PRIMARY, "CREATE TABLE frozen (id INT)")
-    _set(databases, "tls-only", read_only="0")
+    _set(databases, "tls-only", read_only="0", transaction_isolation="READ-COMMITTED")
     databases.sql("parameters", PRIMARY, "CREATE TABLE open_again (id INT)")
 
 
@@ -128,7 +128,7 @@ def test_a_replica_whose_source_is_deleted_promotes_itself(lab: RunningLab) -> N
 
 def test_a_snapshot_is_copied_to_another_region_and_restored_there(lab: RunningLab) -> None:
     databases = Databases(lab)
-    databases.create("pictured")
+    databases.create("pictured", DeletionProtection=False, BackupRetentionPeriod=3)
     databases.sql("pictured", PRIMARY, "CREATE TABLE rows_of_a_test (id INT PRIMARY KEY)")
     databases.insert("pictured", PRIMARY, 1, 10)
     with databases.fast_forward():
@@ -144,8 +144,9 @@ def test_a_snapshot_is_copied_to_another_region_and_restored_there(lab: RunningL
         databases.rds[DR].restore_db_instance_from_db_snapshot(
             DBInstanceIdentifier="pictured", DBSnapshotIdentifier="pictured-copy"
         )
-        databases.available("pictured", DR)
+        restored = databases.available("pictured", DR)
 
+    assert (restored["BackupRetentionPeriod"], restored["DeletionProtection"]) == (3, False)
     assert databases.count("pictured", DR) == 10
     databases.insert("pictured", DR, 11, 12)
     copy = _snapshot(databases, DR, "pictured-copy")

@@ -131,7 +131,7 @@ class Actions:
         """Create an instance with a snapshot's data."""
         snapshot = self._snapshots.get(region, request.pop("DBSnapshotIdentifier", ""))
         self._snapshots.require_available(snapshot)
-        inherited = {key: snapshot[key] for key in (*INHERITED, "KmsKeyId") if key in snapshot}
+        inherited = {key: snapshot[key] for key in (*INHERITED, "KmsKeyId", "BackupRetentionPeriod") if key in snapshot}
         if "Tags" not in request and snapshot.get("TagList"):
             inherited["TagList"] = list(snapshot["TagList"])
         record = self._records.new(region, request, inherited)

@@ -8,6 +8,8 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+import pymysql
+
 from lab.authority import Authority
 from lab.emulator.rds import parameters
 from lab.emulator.rds.wire import ApiError
@@ -541,8 +543,14 @@ class Fleet:
         if not database.server.running:
             return
         for name, value in options.items():
-            self.lab.log(f"{database.identifier} in {database.region}: {name} = {value}")
-            database.server.execute(f"SET GLOBAL {name} = %s", parameters=(_number(value),))
+            try:
+                database.server.execute(f"SET GLOBAL {name} = %s", parameters=(_number(value),))
+                self.lab.log(f"{database.identifier} in {database.region}: {name} = {value}")
+            except pymysql.err.MySQLError as error:
+                # Some of what MySQL changes at once, MariaDB takes at a start only.
+                self.lab.log(f"{database.identifier} in {database.region}: {name} waits for a reboot: {error}")
+                for group in database.record.get("DBParameterGroups") or []:
+                    group["ParameterApplyStatus"] = "pending-reboot"
 
     # Outages
 

@@ -153,7 +153,11 @@ class Snapshots:
             The name is taken.
         """
         of = database.record
-        fields = {key: of[key] for key in (*INHERITED, "KmsKeyId", "AvailabilityZone", "DbiResourceId") if key in of}
+        fields = {
+            key: of[key]
+            for key in (*INHERITED, "KmsKeyId", "AvailabilityZone", "DbiResourceId", "BackupRetentionPeriod")
+            if key in of
+        }
         fields |= {
             "DBInstanceIdentifier": database.identifier,
             "InstanceCreateTime": of["InstanceCreateTime"],
