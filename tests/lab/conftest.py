@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.lab.functions import make_role
 from tests.lab.running import DR, PRIMARY, RunningLab
 
 if TYPE_CHECKING:
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="session")
 def empty_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningLab]:
     lab = RunningLab("--no-deploy", log=tmp_path_factory.mktemp("lab") / "output", scale=50, ready_within=60)
+    make_role(lab)
     yield lab
     assert lab.stop() == 0
 

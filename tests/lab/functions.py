@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import zipfile
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,21 @@ from tests.lab.running import ACCOUNT
 if TYPE_CHECKING:
     from tests.lab.running import RunningLab
 
-ROLE = f"arn:aws:iam::{ACCOUNT}:role/any"
+ROLE_NAME = "any"
+ROLE = f"arn:aws:iam::{ACCOUNT}:role/{ROLE_NAME}"
+
+
+def make_role(lab: RunningLab) -> None:
+    """Create the role of the tests' functions and state machines: every service may take it on, it may do all."""
+    services = {"Effect": "Allow", "Principal": {"Service": "*"}, "Action": "sts:AssumeRole"}
+    everything = {"Effect": "Allow", "Action": "*", "Resource": "*"}
+    client = lab.client("iam")
+    client.create_role(RoleName=ROLE_NAME, AssumeRolePolicyDocument=_policy(services))
+    client.put_role_policy(RoleName=ROLE_NAME, PolicyName="everything", PolicyDocument=_policy(everything))
+
+
+def _policy(statement: dict[str, Any]) -> str:
+    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
 
 
 def make_function(lab: RunningLab, region: str, name: str, code: str, **properties: Any) -> Any:

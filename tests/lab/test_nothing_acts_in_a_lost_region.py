@@ -81,13 +81,10 @@ def test_a_queue_is_polled_in_the_other_region_only(lab: RunningLab, lost: str) 
 def test_a_function_that_runs_there_is_ended(lab: RunningLab) -> None:
     url, _ = _queue(lab, DR, "reached-from-the-lost-region")
     code = f"""
-import time, urllib.request
+import boto3, time
 def handler(event, context):
     time.sleep(2)
-    body = b"Action=SendMessage&QueueUrl={url}&MessageBody=late"
-    credential = "AWS4-HMAC-SHA256 Credential={ACCOUNT}/20260101/{DR}/sqs/aws4_request"
-    headers = {{"Authorization": credential, "Content-Type": "application/x-www-form-urlencoded"}}
-    urllib.request.urlopen(urllib.request.Request("{lab.endpoint}", body, headers)).read()
+    boto3.client("sqs", region_name="{DR}").send_message(QueueUrl="{url}", MessageBody="late")
 """
     make_function(lab, PRIMARY, "late", code)
     lab.client("lambda", PRIMARY).invoke(FunctionName="late", InvocationType="Event")
