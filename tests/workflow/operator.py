@@ -51,10 +51,12 @@ class Operator:
             "AWS_ENDPOINT_URL": self.lab.endpoint,
             "AWS_ACCESS_KEY_ID": ACCOUNT,
             "AWS_SECRET_ACCESS_KEY": "lab",
-            "AWS_REGION": DR,
         }
         told = subprocess.run(
-            [ROOT / ".venv/bin/aws", "stepfunctions", "start-execution", "--state-machine-arn", MACHINE],
+            [
+                *(ROOT / ".venv/bin/aws", "stepfunctions", "start-execution", "--region", DR),
+                *("--state-machine-arn", MACHINE),
+            ],
             env=environment,
             capture_output=True,
             text=True,
