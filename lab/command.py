@@ -185,6 +185,7 @@ def _say_ready(lab: Lab) -> None:
     }
     print(f"lab ready  {lab.endpoint}")
     print(f"regions {' (primary) and '.join(REGIONS)} (DR), {lab.clock.scale:g} AWS seconds in a second")
+    print(f"what the services log is in {lab.home / 'lab.log'}")
     print("In another terminal:\n")
     for name, value in exports.items():
         print(f"export {name}={value}")

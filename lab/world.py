@@ -109,6 +109,7 @@ class Lab:
         return {
             **{name: report() for name, report in self._reports.items()},
             "endpoint": self.endpoint,
+            "home": str(self.home),
             "account": self.account,
             "ready": self.ready,
             "clock": {"scale": self.clock.scale, "aws_now": round(self.clock.aws_now(), 3)},
