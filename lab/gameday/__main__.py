@@ -27,6 +27,12 @@ def main() -> int:
     parser.add_argument(
         "--mode", choices=("refuse", "hang", "reset"), default=Options.mode, help="how the APIs are lost"
     )
+    parser.add_argument(
+        "--behind",
+        type=int,
+        default=Options.behind,
+        help="real seconds that the replica is kept behind, as a busy one is; 0 for none",
+    )
     parser.add_argument("--output", type=Path, default=OUTPUT, help="where the report goes")
     parser.add_argument("--page", type=Path, metavar="REPORT_JSON", help="only make the page of this report, on stdout")
     given = parser.parse_args()
@@ -36,7 +42,7 @@ def main() -> int:
         sys.stdout.write(page.render(json.loads(given.page.read_text(encoding="utf-8"))))
         return 0
     scale = given.scale or float(Control(given.endpoint).status()["clock"]["scale"])
-    return run(given.endpoint, scale, Options(mode=given.mode, output=given.output))
+    return run(given.endpoint, scale, Options(mode=given.mode, behind=given.behind, output=given.output))
 
 
 if __name__ == "__main__":

@@ -74,6 +74,44 @@ class Control:
         """
         self._ask("POST", f"regions/{region}/return")
 
+    def order(self, group: str, control: str, **arguments: Any) -> Any:
+        """Do something to a part of the lab that no API of AWS does.
+
+        Parameters
+        ----------
+        group
+            For example ``database``.
+        control
+            One of the group's controls.
+        arguments
+            What it takes.
+
+        Returns
+        -------
+        Any
+            What it answers.
+        """
+        return self._ask("POST", f"control/{group}/{control}", arguments)["answer"]
+
+    def backlog(self, region: str) -> int | None:
+        """Return how many changes a region's replica has received and not applied, as the lab counts them.
+
+        Parameters
+        ----------
+        region
+            The replica's.
+
+        Returns
+        -------
+        int | None
+            None if there is no replica to ask.
+        """
+        for database in self.status().get("databases", ()):
+            if database["region"] == region and "replication" in database:
+                unapplied = database["replication"]["unapplied"]
+                return unapplied if isinstance(unapplied, int) and unapplied >= 0 else None
+        return None
+
     def _ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
         request = urllib.request.Request(
             f"{self._endpoint}/_lab/{path}",

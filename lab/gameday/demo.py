@@ -23,6 +23,7 @@ def hold(settings: Settings) -> int:
     """Start a lab, deploy both regions as a team would, and hold a game day on it.
 
     ``LAB_OUTAGE`` says how the lost region's APIs behave: hang (if it is not set), refuse or reset.
+    ``LAB_REPLICA_BEHIND`` says how many real seconds the replica is kept behind, as a busy one is.
 
     Parameters
     ----------
@@ -54,6 +55,8 @@ def hold(settings: Settings) -> int:
         command = [sys.executable, "-m", "lab.gameday", "--endpoint", lab.endpoint, "--scale", str(settings.scale)]
         if mode := os.environ.get("LAB_OUTAGE"):
             command += ["--mode", mode]
+        if behind := os.environ.get("LAB_REPLICA_BEHIND"):
+            command += ["--behind", behind]
         gameday = children.start(command, cwd=PROJECT)
         while gameday.poll() is None and not stop.wait(0.2):
             pass

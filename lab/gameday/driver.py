@@ -50,6 +50,8 @@ class Options:
     failover_limit: float = 420.0
     restore_limit: float = 30.0
     sample: int = 60
+    behind: int = 2
+    """Real seconds that the replica is kept behind, as a busy one is, so that there is something to apply."""
 
 
 def run(endpoint: str, scale: float, options: Options | None = None) -> int:
@@ -112,6 +114,7 @@ class GameDay:
         self._primary = Region(endpoint, primary, options.environment)
         self._dr = Region(endpoint, dr, options.environment)
         self._database = "app"
+        self._unapplied: int | None = None
         self._report = Report(
             started_at=dt.datetime.fromtimestamp(self._began, dt.UTC).isoformat(timespec="seconds"),
             time_scale=scale,
@@ -196,6 +199,14 @@ class GameDay:
             time.sleep(0.2)
         self._say("✓", f"{workload.log.acknowledged} orders acknowledged", "good")
         self._prove_replication(workload.log)
+        if options.behind:
+            self._keep_behind(replica["DBInstanceIdentifier"])
+
+    def _keep_behind(self, replica: str) -> None:
+        seconds = self._options.behind
+        self._control.order("database", "slow-applying", region=self._dr.name, identifier=replica, seconds=seconds)
+        self._say("·", f"the replica is kept {seconds * self._zero.scale:.0f} AWS s behind, as a busy one is", "warn")
+        time.sleep(seconds + 1)
 
     def _prove_replication(self, log: WriteLog) -> None:
         """Look for an order in the replica that has just been acknowledged by the primary."""
@@ -223,6 +234,9 @@ class GameDay:
             "at": dt.datetime.fromtimestamp(loss, dt.UTC).isoformat(timespec="milliseconds"),
         }
         self._say("✗", f"{self._primary.name} is lost; the clients go on trying", "bad", 0.0)
+        self._unapplied = self._control.backlog(self._dr.name)
+        if self._unapplied:
+            self._say("·", f"{self._unapplied} writes have reached the replica and are not applied yet", "warn")
         return loss
 
     def _fail_over(self, workload: Workload, loss: float) -> tuple[Phase, Timeline]:
@@ -301,6 +315,7 @@ class GameDay:
         )
         if judged.lost:
             self._terminal.line(f"            not there: {', '.join(judged.lost_ids[:5])}", "dim")
+        judged = replace(judged, unapplied_at_loss=self._unapplied)
         self._say("·", f"{judged.unanswered} attempts had no answer; none of them was counted", "dim")
         phase = replace(phase, writes=judged)
         self._report.phases.append(phase)
@@ -332,7 +347,10 @@ class GameDay:
                 f"  Recovery time    {failover.rto_seconds:.0f} AWS s ({clock(failover.rto_seconds)[1:]} min), "
                 f"lab seconds × {report.time_scale:g}"
             )
-        terminal.line(f"  Orders           {report.writes.acknowledged} acknowledged, {report.writes.lost} lost")
+        backlog = f" ({self._unapplied} were not applied yet at the loss)" if self._unapplied else ""
+        terminal.line(
+            f"  Orders           {report.writes.acknowledged} acknowledged, {report.writes.lost} lost{backlog}"
+        )
         terminal.line(f"  Report           {_short(html)}")
         terminal.line(f"                   {_short(data)}")
         terminal.line()

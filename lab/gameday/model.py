@@ -113,7 +113,9 @@ class Milestone:
 class Writes:
     """What became of the writes of a phase, or of the whole game day.
 
-    A write without an answer is never counted as acknowledged, even if it is found afterwards.
+    A write without an answer is never counted as acknowledged, even if it is found afterwards. ``unapplied_at_loss``
+    counts what the replica had received and not applied just after the loss, as the lab saw it; ``received_unapplied``
+    what of that was left when it was promoted, as the workflow saw it.
     """
 
     acknowledged: int = 0
@@ -123,6 +125,7 @@ class Writes:
     lost_ids: tuple[str, ...] = ()
     lost_out_of_order: int = 0
     received_unapplied: int | None = 0
+    unapplied_at_loss: int | None = None
     altered: int = 0
     read_back: int = 0
     read_back_failed: int = 0

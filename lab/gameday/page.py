@@ -170,10 +170,11 @@ def _tiles(report: Data, phase: Data) -> Iterable[str]:
         f"AWS time (lab seconds × {scale}), from the loss to the first acknowledged write in {report['regions']['dr']}",
     )
     lost = writes["lost"]
-    unapplied = writes["received_unapplied"]
-    note = "looked for row by row" + (
-        "" if unapplied is None else f"; {_number(unapplied)} received by the replica but not applied"
-    )
+    note = "looked for row by row"
+    if writes["unapplied_at_loss"]:
+        note += f"; {_number(writes['unapplied_at_loss'])} had reached the replica and were not applied at the loss"
+    if writes["received_unapplied"] is not None:
+        note += f"; {_number(writes['received_unapplied'])} received were left unapplied"
     yield _tile("Acknowledged writes lost", _number(lost), "bad" if lost else "good", note)
     yield _tile(
         "Writes acknowledged",

@@ -86,7 +86,7 @@ def report(*, lost: tuple[str, ...] = (), standing: Standing = STANDING) -> Repo
     """A whole report; ``lost`` names writes whose rows are missing."""
     seen = writes()
     rows = {each.id: each.note for each in seen if each.outcome == "acknowledged" and each.id not in lost}
-    judged = audit.judge(seen, rows, LOST_AT, received_unapplied=0, read=60)
+    judged = replace(audit.judge(seen, rows, LOST_AT, received_unapplied=0, read=60), unapplied_at_loss=87)
     failed_over = phase(judged)
     return Report(
         started_at="2026-11-22T11:59:50+00:00",
