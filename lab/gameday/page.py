@@ -172,9 +172,9 @@ def _tiles(report: Data, phase: Data) -> Iterable[str]:
     lost = writes["lost"]
     note = "looked for row by row"
     if writes["unapplied_at_loss"]:
-        note += f"; {_number(writes['unapplied_at_loss'])} had reached the replica and were not applied at the loss"
+        note += f"; {_number(writes['unapplied_at_loss'])} were in the replica, not yet applied, at the loss"
     if writes["received_unapplied"] is not None:
-        note += f"; {_number(writes['received_unapplied'])} received were left unapplied"
+        note += f"; {_number(writes['received_unapplied'])} unapplied at the promotion"
     yield _tile("Acknowledged writes lost", _number(lost), "bad" if lost else "good", note)
     yield _tile(
         "Writes acknowledged",
@@ -308,7 +308,7 @@ def _rows(steps: Sequence[Data], span: _Span) -> str:
             html.append(f'<div class="branch">{escape(_BRANCHES.get(branch, branch))}</div>')
         for step in group:
             look = "failed" if step["errors"] and step["open"] else "critical" if step["critical"] else "beside"
-            looked = f"looked {step['visits']} times" if step["visits"] > 1 else ""
+            looked = f"{step['visits']} looks" if step["visits"] > 1 else ""
             retried = f"{step['retries']} retries" if step["retries"] else ""
             note = ", ".join(filter(None, (looked, retried)))
             kind = "inside" if branch else ""
