@@ -17,9 +17,11 @@ def summarise(source: str, outcomes: Mapping[str, tuple[bool, str]]) -> str:
         Part to (worked, detail).
     """
     closed = [f"{part} {detail}" for part, (worked, detail) in outcomes.items() if worked]
-    open_ = [f"{part} ({detail})" for part, (worked, detail) in outcomes.items() if not worked]
-    if not open_:
+    failed = {part: detail for part, (worked, detail) in outcomes.items() if not worked}
+    # A lost region fails every part for the same reason: said once.
+    reasons = ", ".join(sorted(set(failed.values())))
+    if not failed:
         return f"confirmed: {', '.join(closed)}"
     if not closed:
-        return f"NOT confirmed: {source} answered to nothing ({', '.join(open_)})"
-    return f"in part only: {', '.join(closed)}; not: {', '.join(open_)}"
+        return f"NOT confirmed: {source} answered to nothing ({reasons})"
+    return f"in part only: {', '.join(closed)}; NOT {', '.join(failed)} ({reasons})"
