@@ -6,18 +6,28 @@ So a permission that a template forgot, or grants too narrowly, fails in the lab
 
 from __future__ import annotations
 
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
-from lab.emulator import replace
+from lab.emulator import here, replace
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from lab.world import Lab
 
+# The role of the execution that this thread works for. Branches run in copies of their parent's context.
+_role: ContextVar[str] = ContextVar("_role", default="")
 
-def install(_: Lab) -> None:
-    """Let the lab's users in, and judge everybody else by their policies."""
+
+def install(lab: Lab) -> None:
+    """Let the lab's users in, and judge everybody else by their policies.
+
+    Parameters
+    ----------
+    lab
+        Whose account all of this is.
+    """
     from ministack import app
     from ministack.core import iam_evaluator
 
@@ -38,3 +48,48 @@ def install(_: Lab) -> None:
         return lambda address, _secure: original(address, True)
 
     replace(app, "pin_request_origin", origin)
+    _judge_state_machines(lab)
+
+
+def _judge_state_machines(lab: Lab) -> None:
+    """Let a state machine invoke the functions that its role may invoke. MiniStack invokes any, within the process."""
+    from ministack.core import iam_evaluator
+    from ministack.services import lambda_svc, stepfunctions
+
+    def run(original: Callable[[str], None]) -> Callable[[str], None]:
+        def running(execution_arn: str) -> None:
+            execution = stepfunctions._executions.get(execution_arn)
+            machine = stepfunctions._state_machines.get((execution or {}).get("stateMachineArn"))
+            _role.set((machine or {}).get("roleArn", ""))
+            original(execution_arn)
+
+        return running
+
+    def allowed(role: str, function: str) -> bool:
+        context = iam_evaluator.EvalContext(
+            principal_arn=role,
+            principal_type="AssumedRole",
+            principal_account=lab.account,
+            action="lambda:InvokeFunction",
+            resource_arn=function,
+            region=here(),
+        )
+        policies = iam_evaluator._gather_role_policies(role.rsplit("/", 1)[-1], lab.account)
+        return bool(iam_evaluator.evaluate(context, policies).decision == "Allow")
+
+    def call(original: Callable[..., Any]) -> Callable[..., Any]:
+        def calling(reference: str, *args: Any, **kwargs: Any) -> Any:
+            role = _role.get()
+            _function, config, _name = lambda_svc._get_func_record_for_ref(reference)
+            if role and config and not allowed(role, config["FunctionArn"]):
+                raise stepfunctions._ExecutionError(
+                    "Lambda.AWSLambdaException",
+                    f"{role} is not authorized to perform: lambda:InvokeFunction on resource: {config['FunctionArn']} "
+                    "because no identity-based policy allows the lambda:InvokeFunction action",
+                )
+            return original(reference, *args, **kwargs)
+
+        return calling
+
+    replace(stepfunctions, "_run_execution", run)
+    replace(stepfunctions, "_call_lambda", call)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 from functools import cache
 from typing import TYPE_CHECKING
 
-from lab.emulator import replace
+from lab.emulator import here, replace, scope
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,9 +49,38 @@ def install(lab: Lab) -> None:
 
         return prefixed
 
+    _end_in_time(lab)
+
     # AWS names a task's error after the exception class of its SDK for Java, for example
     # `Rds.DbInstanceNotFoundException`; MiniStack uses the code on the wire, `Rds.DBInstanceNotFound`.
     replace(stepfunctions, "_prefix_sdk_error", sdk_error_names)
+
+
+def _end_in_time(lab: Lab) -> None:
+    """End an execution that outlives its machine's TimeoutSeconds, which MiniStack does not read."""
+    from ministack.core.responses import now_iso
+    from ministack.services import stepfunctions
+
+    def run(original: Callable[[str], None]) -> Callable[[str], None]:
+        def running(execution_arn: str) -> None:
+            execution, region = stepfunctions._executions.get(execution_arn), here()
+            machine = stepfunctions._state_machines.get((execution or {}).get("stateMachineArn"))
+            seconds = json.loads(machine["definition"]).get("TimeoutSeconds") if machine else None
+
+            def expire() -> None:
+                if execution["status"] == "RUNNING":
+                    with scope(lab, region):
+                        execution["status"], execution["stopDate"] = "TIMED_OUT", now_iso()
+                        stepfunctions._add_event(execution, "ExecutionTimedOut", {})
+                        stepfunctions._emit_execution_status_event(execution)
+
+            if seconds:
+                lab.after(seconds, expire, "execution-timeout")
+            original(execution_arn)
+
+        return running
+
+    replace(stepfunctions, "_run_execution", run)
 
 
 @cache

@@ -29,7 +29,7 @@ def _policy(statement: dict[str, Any]) -> str:
     return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
 
 
-def make_function(lab: RunningLab, region: str, name: str, code: str, **properties: Any) -> Any:
+def make_function(lab: RunningLab, region: str, name: str, code: str, *, role: str = ROLE, **properties: Any) -> Any:
     """Create a Python function from its source and return its client."""
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w") as files:
@@ -38,7 +38,7 @@ def make_function(lab: RunningLab, region: str, name: str, code: str, **properti
     client.create_function(
         FunctionName=name,
         Runtime="python3.13",
-        Role=ROLE,
+        Role=role,
         Handler="app.handler",
         Timeout=30,
         Code={"ZipFile": archive.getvalue()},
