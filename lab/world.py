@@ -7,6 +7,7 @@ import logging
 import shutil
 import tempfile
 import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -278,8 +279,13 @@ class Lab:
                 callback()
             except Exception:
                 _logger.exception("a part of the lab could not be stopped")
-        with contextlib.suppress(OSError):
-            shutil.rmtree(self.home)
+        # A process that was just ended may have written a last file while its directory was being emptied.
+        for _ in range(20):
+            with contextlib.suppress(OSError):
+                shutil.rmtree(self.home)
+            if not self.home.exists():
+                break
+            time.sleep(0.1)
 
     @staticmethod
     def _call_all(callbacks: list[Callable[[str], None]], region: str) -> None:

@@ -45,10 +45,19 @@ def install(lab: Lab) -> None:
     lab
         Says which regions are lost.
     """
-    from ministack.core import lambda_runtime
-    from ministack.services import eventbridge, lambda_svc, stepfunctions
-
     gate = _Gate(lab)
+    _hold_executions(gate)
+    _hold_functions(lab, gate)
+    _hold_triggers(lab)
+
+
+def _hold_executions(gate: _Gate) -> None:
+    """Let executions stand still.
+
+    Every step of an execution writes an event before it acts and after: held there, an execution stands still between
+    two steps and goes on when its region is back.
+    """
+    from ministack.services import stepfunctions
 
     def held_while_down(original: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(original)
@@ -58,12 +67,43 @@ def install(lab: Lab) -> None:
 
         return held
 
-    # Every step of an execution writes an event before it acts and after: held there, an execution stands still
-    # between two steps and goes on when its region is back.
     replace(stepfunctions, "_add_event", held_while_down)
     replace(stepfunctions, "_invoke_resource", held_while_down)
-    # Asynchronous invocations and queue batches that were accepted before the loss are kept, as Lambda keeps them.
-    replace(lambda_svc, "_execute_function_dispatch", held_while_down)
+
+
+def _hold_functions(lab: Lab, gate: _Gate) -> None:
+    """Keep asynchronous invocations and batches that were accepted before the loss, as Lambda does; end what runs."""
+    from ministack.core import lambda_runtime
+    from ministack.services import lambda_svc
+
+    def held_or_refused(original: Callable[..., Any]) -> Callable[..., Any]:
+        def dispatch(*args: Any, **kwargs: Any) -> Any:
+            gate.wait(here())
+            if lab.closing:  # or it would start a process that nobody ends
+                return {"error": True, "body": {"errorType": "Closing", "errorMessage": "the lab is closing"}}
+            return original(*args, **kwargs)
+
+        return dispatch
+
+    replace(lambda_svc, "_execute_function_dispatch", held_or_refused)
+
+    def kill_functions(region: str) -> None:
+        # Whatever runs in the lost region ends now: a function of it must not go on calling the other region.
+        with lambda_runtime._lock:
+            keys = [key for key in lambda_runtime._workers if key.split(":")[1] == region]
+            doomed = [worker for key in keys for worker in lambda_runtime._workers.pop(key)]
+        for worker in doomed:
+            if worker._proc is not None:
+                worker._proc.kill()
+        lambda_runtime.kill_workers(doomed)
+
+    lab.on_outage(kill_functions)
+    lab.on_close(lambda_runtime.reset)
+
+
+def _hold_triggers(lab: Lab) -> None:
+    """Let no queue be polled, no schedule fire and no event be delivered where a region is lost."""
+    from ministack.services import eventbridge, lambda_svc
 
     def only_where_up(original: Callable[..., Iterator[tuple[str, str, Any]]]) -> Callable[..., Any]:
         def mappings() -> Iterator[tuple[str, str, Any]]:
@@ -85,20 +125,3 @@ def install(lab: Lab) -> None:
         return invoke_target
 
     replace(eventbridge, "_invoke_target", dropped_while_down)
-
-    def kill_functions(region: str) -> None:
-        # Whatever runs in the lost region ends now: a function of it must not go on calling the other region.
-        with lambda_runtime._lock:
-            keys = [key for key in lambda_runtime._workers if key.split(":")[1] == region]
-            doomed = [worker for key in keys for worker in lambda_runtime._workers.pop(key)]
-        for worker in doomed:
-            if worker._proc is not None:
-                worker._proc.kill()
-        lambda_runtime.kill_workers(doomed)
-
-    lab.on_outage(kill_functions)
-
-    def end_functions() -> None:
-        lambda_runtime.reset()
-
-    lab.on_close(end_functions)
