@@ -22,6 +22,7 @@ ROOT: Final = Path(__file__).parents[2]
 ACCOUNT: Final = "000000000000"
 PRIMARY: Final = "eu-west-1"
 DR: Final = "eu-central-1"
+_CONFIGURATIONS: Final = {PRIMARY: "lab-primary", DR: "lab-dr"}
 
 
 class RunningLab:
@@ -94,6 +95,34 @@ class RunningLab:
         """Wait until the lab's clock has moved on."""
         until = self.status()["clock"]["aws_now"] + aws_seconds
         self.wait_until(lambda: self.status()["clock"]["aws_now"] >= until, seconds=60)
+
+    def deploy(self, region: str, **changes: str) -> str:
+        """Deploy a region's stack again with the real SAM CLI, some parameters changed; return what sam said."""
+        stack = self.client("cloudformation", region).describe_stacks(StackName="dev-pilotlight")["Stacks"][0]
+        parameters = {item["ParameterKey"]: item["ParameterValue"] for item in stack["Parameters"]} | changes
+        ended = subprocess.run(
+            [
+                *(ROOT / ".venv/bin/sam", "deploy", "--region", region),
+                *("--template-file", f"{self.status()['home']}/sam-build/template.yaml"),
+                *("--config-file", ROOT / "samconfig.toml", "--config-env", _CONFIGURATIONS[region]),
+                *("--parameter-overrides", *[f"{name}={value}" for name, value in parameters.items() if value]),
+            ],
+            cwd=ROOT,
+            env={
+                **os.environ,
+                "AWS_ENDPOINT_URL": self.endpoint,
+                "AWS_ACCESS_KEY_ID": ACCOUNT,
+                "AWS_SECRET_ACCESS_KEY": "lab",
+                "SAM_CLI_TELEMETRY": "0",
+                "SAM_CLI_POLL_DELAY": "0.5",
+            },
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        assert ended.returncode == 0, ended.stdout + ended.stderr
+        return ended.stdout + ended.stderr
 
     def status(self) -> dict[str, Any]:
         """Return what the lab says of itself."""

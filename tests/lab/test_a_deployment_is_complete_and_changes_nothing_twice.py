@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.lab.running import ACCOUNT, DR, PRIMARY, ROOT
+from tests.lab.running import ACCOUNT, DR, PRIMARY
 
 if TYPE_CHECKING:
     from tests.lab.running import RunningLab
-
-STACK = "dev-pilotlight"
-CONFIGURATIONS = {PRIMARY: "lab-primary", DR: "lab-dr"}
 
 
 def _posture(lab: RunningLab, region: str) -> dict[str, Any]:
@@ -35,34 +30,6 @@ def _posture(lab: RunningLab, region: str) -> dict[str, Any]:
         "active": parameters.get_parameter(Name="/dev/pilotlight/active-region")["Parameter"]["Value"],
         "image": parameters.get_parameter(Name="/dev/pilotlight/image-id")["Parameter"]["Value"],
     }
-
-
-def _deploy_again(lab: RunningLab, region: str) -> str:
-    template = f"{lab.status()['home']}/sam-build/template.yaml"
-    stack = lab.client("cloudformation", region).describe_stacks(StackName=STACK)["Stacks"][0]
-    overrides = [f"{item['ParameterKey']}={item['ParameterValue']}" for item in stack["Parameters"]]
-    ended = subprocess.run(
-        [
-            *(ROOT / ".venv/bin/sam", "deploy", "--template-file", template, "--region", region),
-            *("--config-file", ROOT / "samconfig.toml", "--config-env", CONFIGURATIONS[region]),
-            *("--parameter-overrides", *[word for word in overrides if not word.endswith("=")]),
-        ],
-        cwd=ROOT,
-        env={
-            **os.environ,
-            "AWS_ENDPOINT_URL": lab.endpoint,
-            "AWS_ACCESS_KEY_ID": ACCOUNT,
-            "AWS_SECRET_ACCESS_KEY": "lab",
-            "SAM_CLI_TELEMETRY": "0",
-            "SAM_CLI_POLL_DELAY": "0.5",
-        },
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    return ended.stdout + ended.stderr
 
 
 def test_the_regions_stand_as_the_record_says(deployed: RunningLab) -> None:
@@ -100,7 +67,7 @@ def test_buckets_replicate_both_ways(deployed: RunningLab) -> None:
 def test_deploying_again_changes_nothing(deployed: RunningLab, region: str) -> None:
     before = _posture(deployed, region)
 
-    said = _deploy_again(deployed, region)
+    said = deployed.deploy(region)
 
     assert "No changes to deploy" in said
     assert _posture(deployed, region) == before

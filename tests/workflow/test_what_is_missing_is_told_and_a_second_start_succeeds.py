@@ -88,3 +88,15 @@ def test_a_second_failover_ends_well_without_touching_anything(operator: Operato
     assert (ended.status, ended.output["outcome"]) == ("SUCCEEDED", "already-active")
     assert operator.entered(arn) == ["Take the lock", "Is there anything to do?", "This region is active already"]
     assert (operator.posture(), operator.record()) == before
+
+
+def test_a_deployment_while_failed_over_changes_no_posture(operator: Operator) -> None:
+    before, created = operator.posture(), operator.database()["InstanceCreateTime"]
+    assert "No changes to deploy" in operator.lab.deploy(DR)
+    # A change that runs through most stacks, and one of the launch template.
+    operator.lab.deploy(DR, LogRetentionDays="30", InstanceType="t3.medium")
+    after = operator.posture()
+    # The group takes the template's new version, whose image is still the one that the failover recorded.
+    assert {**after, "version": None} == {**before, "version": None}
+    assert operator.database()["InstanceCreateTime"] == created
+    assert operator.order(operator.door(DR), "deployed")
