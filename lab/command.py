@@ -3,69 +3,22 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
-import logging
-import os
 import signal
 import threading
 import urllib.error
 import urllib.request
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING
 
-from lab.world import OUTAGE_MODES, REGIONS, Lab
+from lab.deploy import DeployError
+from lab.running import SettingError, Settings, running
+from lab.running import deploy as deploy_both_regions
+from lab.world import OUTAGE_MODES, REGIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
-DEFAULT_PORT: Final = 4600
-DEFAULT_SCALE: Final = 10.0
-
-FAST_FORWARD: Final = 200.0
-"""The scale while the lab is set up: a database that takes ten minutes to make takes three seconds."""
-
-
-class SettingError(Exception):
-    """A setting of the environment cannot be used; the message names it."""
-
-
-class Settings(NamedTuple):
-    """What the environment says about the lab."""
-
-    port: int
-    scale: float
-
-    @classmethod
-    def from_environment(cls) -> Settings:
-        """Read ``LAB_PORT`` and ``LAB_TIME_SCALE``.
-
-        Returns
-        -------
-        Settings
-            With defaults where the environment says nothing.
-
-        Raises
-        ------
-        SettingError
-            Naming the variable, what it holds and what it may hold.
-        """
-        port, scale = os.environ.get("LAB_PORT", ""), os.environ.get("LAB_TIME_SCALE", "")
-        try:
-            number = int(port or DEFAULT_PORT)
-        except ValueError:
-            number = 0
-        # The lab's load balancers listen a little above the endpoint.
-        if not 1024 <= number <= 65000:
-            raise SettingError(f"LAB_PORT is a port from 1024 to 65000, not {port!r}")
-        try:
-            factor = float(scale or DEFAULT_SCALE)
-        except ValueError:
-            factor = 0.0
-        if not 0.1 <= factor <= 1000:
-            raise SettingError(
-                f"LAB_TIME_SCALE is how many AWS seconds pass in one real second, from 0.1 to 1000, not {scale!r}"
-            )
-        return cls(number, factor)
+    from lab.world import Lab
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -95,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 return _order(settings, f"regions/{options.region}/outage", {"mode": options.mode})
             case _:
                 return _order(settings, f"regions/{options.region}/return", {})
-    except SettingError as error:
+    except (DeployError, SettingError) as error:
         return _failed(str(error))
 
 
@@ -114,61 +67,16 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-@contextlib.contextmanager
-def running(settings: Settings, *, verbose: bool = False) -> Iterator[Lab]:
-    """Run a lab: two empty regions, on a fast clock, until the block ends.
-
-    Parameters
-    ----------
-    settings
-        Its port; the scale is left to the caller to set once the set-up is done.
-    verbose
-        Show what the emulated services log, instead of only writing it to the lab's log file.
-
-    Yields
-    ------
-    Lab
-        Answering on its port.
-
-    Raises
-    ------
-    SettingError
-        When the port is taken.
-    """
-    lab = Lab(settings.port, max(FAST_FORWARD, settings.scale))
-    try:
-        _log_to(lab, verbose=verbose)
-        # Late, since they import MiniStack, which reads its environment once.
-        from lab import emulator
-        from lab.server import Server
-
-        server = Server(lab, emulator.install(lab))
-        try:
-            server.start()
-        except OSError as error:
-            message = f"port {settings.port} of this machine cannot be used ({error.strerror}): set LAB_PORT to another"
-            raise SettingError(message) from error
-        lab.on_close(server.stop)
-        yield lab
-    finally:
-        lab.close()
-        logging.shutdown()
-
-
 def _serve(settings: Settings, *, deploy: bool, verbose: bool) -> int:
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     with running(settings, verbose=verbose) as lab:
         if deploy:
-            from lab.deploy import DeployError, deploy_both_regions
-
-            try:
-                deploy_both_regions(lab, stop)
-            except DeployError as error:
-                return _failed(str(error))
-        lab.clock.set_scale(settings.scale)
-        lab.ready = True
+            deploy_both_regions(lab, settings, stop)
+        else:
+            lab.clock.set_scale(settings.scale)
+            lab.ready = True
         if not stop.is_set():
             _say_ready(lab)
             stop.wait()
@@ -190,16 +98,6 @@ def _say_ready(lab: Lab) -> None:
     for name, value in exports.items():
         print(f"export {name}={value}")
     print("unset AWS_PROFILE AWS_SESSION_TOKEN\n", flush=True)
-
-
-def _log_to(lab: Lab, *, verbose: bool) -> None:
-    """Send every log line to a file in the lab's home: a terminal is for what a person wants to know."""
-    handlers: list[logging.Handler] = [logging.FileHandler(lab.home / "lab.log")]
-    if verbose:
-        handlers.append(logging.StreamHandler())
-    logging.basicConfig(
-        level=logging.INFO, handlers=handlers, force=True, format="%(asctime)s %(levelname)s [%(name)s] %(message)s"
-    )
 
 
 def _order(settings: Settings, path: str, order: dict[str, str]) -> int:

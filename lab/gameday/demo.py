@@ -9,11 +9,11 @@ import threading
 from typing import TYPE_CHECKING, Final
 
 from lab.children import children
-from lab.command import running
 from lab.gameday.driver import PROJECT
+from lab.running import deploy, running
 
 if TYPE_CHECKING:
-    from lab.command import Settings
+    from lab.running import Settings
 
 INTERRUPTED: Final = 130
 _TO_CONCLUDE: Final = 20.0
@@ -34,21 +34,17 @@ def hold(settings: Settings) -> int:
     -------
     int
         0 if everything held.
-    """
-    # Late: only who deploys needs what deploys.
-    from lab.deploy import DeployError, deploy_both_regions
 
+    Raises
+    ------
+    DeployError, SettingError
+        When the lab could not be started or deployed.
+    """
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     with running(settings) as lab:
-        try:
-            deploy_both_regions(lab, stop)
-        except DeployError as error:
-            print(f"lab: {error}", flush=True)
-            return 1
-        lab.clock.set_scale(settings.scale)
-        lab.ready = True
+        deploy(lab, settings, stop)
         if stop.is_set():
             return INTERRUPTED
         # A process of its own: the clients must not wait for their turn in the process that answers them.
