@@ -47,6 +47,7 @@ def begin(call: Call) -> Json:
                 "epoch": record.epoch,
                 "source": record.source or call.environment.primary_region,
                 "target": call.environment.region,
+                "mode": record.mode,
                 "next": tell.already_active(record) if decision.outcome == "already-active" else "",
             }
     raise TransientError("the record changes faster than it can be read: try again")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from pilotlight.aws import clients, compute, parameters, workload
+from pilotlight.aws import clients, compute, database, parameters, workload
 from pilotlight.decide import workload as decide
 from pilotlight.decide.closing import summarise
 from pilotlight.model import Capacity, Json
@@ -64,8 +64,9 @@ def _functions(environment: Environment, names: tuple[str, ...], source: str) ->
 
 
 def _database(environment: Environment, source: str) -> str:
-    removed = compute.close_door_to_database(environment.name, clients.far("ec2", source))
-    return f"{removed} inbound rules removed"
+    doors = database.doors(environment.name, clients.far("ec2", source))
+    database.set_door(environment.names.database, doors.closed, clients.far("rds", source))
+    return "behind its closed door"
 
 
 def _record(environment: Environment, source: str) -> str:

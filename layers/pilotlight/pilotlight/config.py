@@ -96,6 +96,11 @@ class Names:
         return f"{self.environment}-alb"
 
     @property
+    def sql(self) -> str:
+        """Function that looks into a region's database, in both regions."""
+        return f"{self.environment}-sql"
+
+    @property
     def failover(self) -> str:
         """State machine in the DR region."""
         return f"{self.environment}-dr-failover"
@@ -162,8 +167,11 @@ def settings_from(parameters: Mapping[str, str], path: str) -> Settings:
             compute=number("compute-budget-seconds", 1),
             workload=number("workload-budget-seconds", 1),
             verify=number("verify-budget-seconds", 1),
+            freeze=number("freeze-budget-seconds", 1),
+            proof=number("proof-budget-seconds", 1),
         ),
         cool_down_seconds=number("cool-down-seconds", 0),
+        most_lag_seconds=number("most-lag-seconds", 1),
         verify_path=text("verify-path"),
         application_host=optional("application-host"),
         workload_functions=tuple(name.strip() for name in optional("workload-functions").split(",") if name.strip()),

@@ -57,6 +57,8 @@ class Budgets:
     compute: int
     workload: int
     verify: int
+    freeze: int
+    proof: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,7 @@ class Settings:
     backup_retention_days: int
     budgets: Budgets
     cool_down_seconds: int
+    most_lag_seconds: int
     verify_path: str
     application_host: str
     workload_functions: tuple[str, ...]
@@ -90,6 +93,7 @@ class Record:
     taken_at: str = ""
     source: str = ""
     target: str = ""
+    mode: str = ""
     reason: str = ""
     cool_down_until: str = ""
     failure: str = ""
@@ -109,6 +113,28 @@ class Database:
     host: str = ""
     port: int = 0
     backup_retention_days: int = 0
+    parameter_group: str = ""
+    security_groups: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Doors:
+    """The two security groups of a region's database: one lets the application in, the other does not."""
+
+    open: str
+    closed: str
+
+
+@dataclass(frozen=True, slots=True)
+class Quiet:
+    """What a source that is being frozen says of itself.
+
+    ``position`` names the last transaction it has written, as a GTID set.
+    """
+
+    read_only: bool
+    connections: int
+    position: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +236,7 @@ class Plan:
     """What a failover will do, and to what. Shown in the execution before anything is changed."""
 
     environment: str
+    mode: str
     source: str
     target: str
     epoch: int
@@ -230,6 +257,7 @@ class Plan:
     verify_path: str
     application_host: str
     poll_seconds: int
+    most_lag_seconds: int
     budgets: Budgets
     steps: tuple[str, ...] = ()
 

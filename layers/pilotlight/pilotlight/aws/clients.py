@@ -1,7 +1,8 @@
 """One factory for every AWS client, and how patient each may be.
 
-``near`` is for the region the function runs in. ``far`` is for the other one, which may be lost: a call there must
-neither wait nor insist, whatever it is for.
+``near`` is for the region the function runs in. ``far`` is for the other one when it may be lost: a call there must
+neither wait nor insist, whatever it is for. ``patient`` is for the other one when it is known to answer, in a planned
+switchover only.
 """
 
 from __future__ import annotations
@@ -22,6 +23,12 @@ _FAR = Config(connect_timeout=2, read_timeout=2, retries={"total_max_attempts": 
 def near(service: str) -> Any:
     """Make (once) a client for this function's own region."""
     return boto3.client(service, region_name=os.environ["AWS_REGION"], config=_NEAR)  # type: ignore[call-overload]
+
+
+@cache
+def patient(service: str, region: str) -> Any:
+    """Make (once) a client for a region that is known to answer: the other side of a planned switchover."""
+    return boto3.client(service, region_name=region, config=_NEAR)  # type: ignore[call-overload]
 
 
 @cache

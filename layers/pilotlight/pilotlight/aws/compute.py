@@ -123,23 +123,3 @@ def door(load_balancer: str, client: Any = None) -> Door | None:
         return None
     best = max(listeners, key=lambda listener: listener["Protocol"] == "HTTPS")
     return Door(balancer["DNSName"], best["Port"], best["Protocol"])
-
-
-def close_door_to_database(environment: str, client: Any) -> int:
-    """Take every inbound rule off the database's security group; return how many there were.
-
-    The group is found by its tag ``pilotlight:closes=database``. Established connections outlive the rule until their
-    instances are gone, which the capacity of 0 sees to.
-    """
-    groups = client.describe_security_groups(
-        Filters=[
-            {"Name": "tag:pilotlight:environment", "Values": [environment]},
-            {"Name": "tag:pilotlight:closes", "Values": ["database"]},
-        ]
-    )["SecurityGroups"]
-    removed = 0
-    for found in groups:
-        if found["IpPermissions"]:
-            client.revoke_security_group_ingress(GroupId=found["GroupId"], IpPermissions=found["IpPermissions"])
-            removed += len(found["IpPermissions"])
-    return removed

@@ -7,7 +7,10 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from pilotlight.aws import clients, faults
-from pilotlight.model import Database
+from pilotlight.errors import PreconditionFailed, TransientError
+from pilotlight.model import Database, Doors
+
+_WRONG_STATE = ("InvalidDBInstanceState", "InvalidDBInstanceStateFault")
 
 
 def describe(identifier: str, client: Any = None) -> Database | None:
@@ -32,6 +35,76 @@ def describe(identifier: str, client: Any = None) -> Database | None:
         host=endpoint.get("Address", ""),
         port=endpoint.get("Port", 0),
         backup_retention_days=instance.get("BackupRetentionPeriod", 0),
+        parameter_group=next((group["DBParameterGroupName"] for group in instance.get("DBParameterGroups", [])), ""),
+        security_groups=tuple(
+            group["VpcSecurityGroupId"]
+            for group in instance.get("VpcSecurityGroups", [])
+            if group.get("Status") != "removing"
+        ),
+    )
+
+
+def doors(environment: str, client: Any) -> Doors:
+    """Find the two security groups of a region's database, by their tags.
+
+    Raises
+    ------
+    PreconditionFailed
+        One is missing or there are several; the message names the tag.
+    """
+    found = client.describe_security_groups(
+        Filters=[
+            {"Name": "tag:pilotlight:environment", "Values": [environment]},
+            {"Name": "tag:pilotlight:door", "Values": ["open", "closed"]},
+        ]
+    )["SecurityGroups"]
+    by_door: dict[str, list[str]] = {"open": [], "closed": []}
+    for group in found:
+        tags = {tag["Key"]: tag["Value"] for tag in group.get("Tags", [])}
+        by_door[tags["pilotlight:door"]].append(group["GroupId"])
+    for door, groups in by_door.items():
+        if len(groups) != 1:
+            raise PreconditionFailed(
+                f"{len(groups)} security groups are tagged pilotlight:door={door} for {environment}, not one: "
+                "deploy the stack of that region, then start again"
+            )
+    return Doors(open=by_door["open"][0], closed=by_door["closed"][0])
+
+
+def set_door(identifier: str, group: str, client: Any) -> None:
+    """Put the database behind one security group. Reversible: no rule is changed.
+
+    Established connections outlive the change; ending them is the SQL side's.
+
+    Raises
+    ------
+    TransientError
+        The instance is busy with something else.
+    """
+    try:
+        client.modify_db_instance(DBInstanceIdentifier=identifier, VpcSecurityGroupIds=[group], ApplyImmediately=True)
+    except ClientError as error:
+        if faults.code(error) in _WRONG_STATE:
+            raise TransientError(f"database {identifier} cannot be modified now: {error}") from error
+        raise
+
+
+def set_read_only(parameter_group: str, *, frozen: bool, client: Any) -> None:
+    """Freeze or thaw every database of a parameter group.
+
+    The master user of RDS may not SET GLOBAL, so this is the one way. `{TrueIfReplica}` is RDS's own default: writable
+    exactly when it is no replica. The parameter is dynamic: applied within seconds, without a restart
+    (https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/Appendix.MySQL.Parameters.html).
+    """
+    client.modify_db_parameter_group(
+        DBParameterGroupName=parameter_group,
+        Parameters=[
+            {
+                "ParameterName": "read_only",
+                "ParameterValue": "1" if frozen else "{TrueIfReplica}",
+                "ApplyMethod": "immediate",
+            }
+        ],
     )
 
 
@@ -52,7 +125,7 @@ def promote(identifier: str, retention_days: int, client: Any = None) -> bool:
             DBInstanceIdentifier=identifier, BackupRetentionPeriod=retention_days
         )
     except ClientError as error:
-        if faults.code(error) in ("InvalidDBInstanceState", "InvalidDBInstanceStateFault"):
+        if faults.code(error) in _WRONG_STATE:
             return False
         raise
     return True

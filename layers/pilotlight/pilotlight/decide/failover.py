@@ -7,12 +7,21 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from pilotlight.decide import capacity, images, promotion
+from pilotlight.decide.request import GRACEFUL
 from pilotlight.errors import FatalError, PreconditionFailed
 from pilotlight.model import Database, Door, Function, Group, Image, Plan, Record, Request, Settings
 
-STEPS = (
+UNPLANNED = (
     "close the primary region if it answers (on the side; nothing waits for it)",
     "apply what the replica has received, then promote it",
+)
+PLANNED = (
+    "check that both sides are ready; change nothing if they are not",
+    "freeze the source: functions off, database read-only, connections ended",
+    "prove that the replica has the last write; open the source again if the proof does not come",
+    "promote the replica",
+)
+STEPS = (
     "start the application from the newest image and wait for healthy targets",
     "switch the workload functions and their triggers on",
     "verify by a write and a read through the load balancer",
@@ -93,6 +102,7 @@ def begin(
             # When the record already names this region, an earlier run got as far as recording it: same direction.
             source=record.source if resumes and record.source else record.active_region,
             target=region,
+            mode=request.mode,
             reason=request.reason,
             cool_down_until=(now + dt.timedelta(seconds=cool_down_seconds)).isoformat(timespec="seconds"),
             failure="",
@@ -163,6 +173,7 @@ def plan(
     wanted = capacity.wanted(settings.capacity, group.capacity)
     return Plan(
         environment=environment,
+        mode=record.mode,
         source=record.source,
         target=target,
         epoch=record.epoch,
@@ -183,6 +194,7 @@ def plan(
         verify_path=settings.verify_path,
         application_host=settings.application_host,
         poll_seconds=settings.budgets.poll,
+        most_lag_seconds=settings.most_lag_seconds,
         budgets=settings.budgets,
-        steps=STEPS,
+        steps=(*(PLANNED if record.mode == GRACEFUL else UNPLANNED), *STEPS),
     )

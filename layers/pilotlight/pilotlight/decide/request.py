@@ -10,6 +10,7 @@ from pilotlight.model import Request
 
 _EXAMPLE = '{"mode": "ungraceful", "reason": "why", "force": false}'
 _LONGEST_REASON = 500
+GRACEFUL = "graceful"
 
 
 def check(payload: object) -> Request:
@@ -37,14 +38,9 @@ def check(payload: object) -> Request:
 
 def _mode(payload: Mapping[str, Any]) -> str:
     mode = payload.get("mode", "ungraceful")
-    if mode == "graceful":
-        raise PreconditionFailed(
-            "mode 'graceful' (a planned switchover without loss) is not offered yet: nothing was changed. "
-            "If the primary region is lost, start again without 'mode'."
-        )
-    if mode != "ungraceful":
+    if mode not in ("ungraceful", GRACEFUL):
         raise _refused(f"'mode' is {mode!r}, not 'ungraceful' or 'graceful'")
-    return "ungraceful"
+    return str(mode)
 
 
 def _reason(payload: Mapping[str, Any]) -> str:

@@ -1,0 +1,122 @@
+"""Speaks to the region that is being left, in a planned switchover: it is there, and it can be waited for."""
+
+from __future__ import annotations
+
+from pilotlight.aws import clients, compute, database, functions, parameters, workload
+from pilotlight.decide import switchover
+from pilotlight.decide import workload as decide
+from pilotlight.model import Capacity, Database, Doors, Json, Quiet
+from pilotlight.step import Call, current, serve
+
+
+def _source(call: Call) -> str:
+    return str(call.payload["source"])
+
+
+def _database(call: Call) -> Database | None:
+    return database.describe(call.environment.names.database, clients.patient("rds", _source(call)))
+
+
+def _ask(call: Call, action: str, **more: object) -> Json:
+    """Let the source's own SQL function look or act: only it is inside that network."""
+    payload = {"action": action, "execution": call.execution, "epoch": call.epoch, "database": call.payload["database"]}
+    lambdas = clients.patient("lambda", _source(call))
+    return functions.ask(call.environment.names.sql, payload | more, lambdas)
+
+
+def ready(call: Call) -> Json:
+    """Check both sides; say where the source's database is."""
+    seen = _database(call)
+    replica = database.describe(call.environment.names.database)
+    lag = call.payload.get("lag")
+    switchover.require_ready(seen, replica, None if lag is None else int(lag), call.plan.most_lag_seconds)
+    database.doors(call.environment.name, clients.patient("ec2", _source(call)))
+    return {"host": seen.host if seen else "", "port": seen.port if seen else 0}
+
+
+def mark(call: Call) -> Json:
+    """Write the marker that the replica will be asked for."""
+    return _ask(call, "mark")
+
+
+def close(call: Call) -> Json:
+    """Stop the functions, shut the database's door, and make it read-only. The instances stay, to answer reads."""
+    source, environment = _source(call), call.environment
+    lambdas, rds = clients.patient("lambda", source), clients.patient("rds", source)
+    for change in map(decide.to_standby, workload.look(call.plan.functions, lambdas)):
+        if change.anything:
+            workload.apply(change, lambdas)
+    database.set_door(environment.names.database, _doors(call).closed, rds)
+    database.set_read_only(environment.names.database, frozen=True, client=rds)
+    return {"closed": True}
+
+
+def quiet(call: Call) -> Json:
+    """End the connections that are left, and say whether the source has come to rest."""
+    seen = _seen(call)
+    before, budget = str(call.payload.get("position", "")), call.plan.budgets.freeze
+    return {"done": switchover.is_quiet(seen, before, call.waited, budget), "position": seen.position}
+
+
+def still(call: Call) -> Json:
+    """Look once more: since the proof nothing may have been written."""
+    seen = _seen(call)
+    switchover.require_same_position(seen, str(call.payload["position"]))
+    return {"position": seen.position}
+
+
+def reopen(call: Call) -> Json:
+    """Take the freeze back: writable, door open, functions on, heartbeat on. Asked again, it changes nothing more.
+
+    It needs no lock of its own execution: a person may call it after a switchover that was killed. What it does need is
+    that the other side is no primary.
+    """
+    source, environment = _source(call), call.environment
+    switchover.require_may_open(call.store.read(), source, database.describe(environment.names.database))
+    lambdas, rds = clients.patient("lambda", source), clients.patient("rds", source)
+    database.set_read_only(environment.names.database, frozen=False, client=rds)
+    database.set_door(environment.names.database, _doors(call).open, rds)
+    for change in map(decide.to_active, workload.look(call.plan.functions, lambdas)):
+        if change.anything:
+            workload.apply(change, lambdas)
+    return {"opened": True}
+
+
+def beat(call: Call) -> Json:
+    """Let the source's heartbeat go on after it was opened again."""
+    return _ask(call, "beat")
+
+
+def stand_down(call: Call) -> Json:
+    """Make the source a standby in what is left: no instances, and the new active region in its record."""
+    source, environment = _source(call), call.environment
+    scaling = clients.patient("autoscaling", source)
+    found = compute.group(environment.names.group, scaling)
+    if found is not None:
+        compute.resize(environment.names.group, Capacity(0, 0, found.capacity.maximum), client=scaling)
+    parameters.put(f"{environment.prefix}/active-region", environment.region, clients.patient("ssm", source))
+    return {"standby": source}
+
+
+def _doors(call: Call) -> Doors:
+    return database.doors(call.environment.name, clients.patient("ec2", _source(call)))
+
+
+def _seen(call: Call) -> Quiet:
+    answer = _ask(call, "quiet")
+    return Quiet(bool(answer["read_only"]), int(answer["connections"]), str(answer["position"]))
+
+
+handler = serve(
+    "source",
+    {
+        "ready": current(ready),
+        "mark": current(mark),
+        "close": current(close),
+        "quiet": current(quiet),
+        "still": current(still),
+        "open": reopen,
+        "beat": beat,
+        "stand_down": current(stand_down),
+    },
+)

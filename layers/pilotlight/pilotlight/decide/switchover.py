@@ -1,0 +1,115 @@
+"""What a planned switchover needs before, during and after its freeze. Nothing irreversible comes before the proof."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pilotlight.decide import promotion
+from pilotlight.errors import PreconditionFailed
+
+if TYPE_CHECKING:
+    from pilotlight.model import Database, Quiet, Record
+
+
+def require_ready(source: Database | None, replica: Database | None, lag: int | None, most_lag: int) -> None:
+    """Insist that both sides can go through a switchover.
+
+    Parameters
+    ----------
+    source, replica
+        The databases of the region that is left and of the one that takes over.
+    lag
+        Seconds that the replica is behind by its last heartbeat; None if there is none.
+    most_lag
+        Seconds above which the freeze would take too long.
+
+    Raises
+    ------
+    PreconditionFailed
+        One side is not ready; nothing has been changed.
+    """
+    nothing = "Nothing was changed."
+    if source is None or not promotion.is_promoted(source):
+        seen = promotion.describe(source) if source else "missing"
+        raise PreconditionFailed(
+            f"the source's database is {seen}, not an available primary. {nothing} Wait until it is, or, if the source "
+            "region is lost, start without 'mode'."
+        )
+    if replica is None or not replica.source or replica.status != "available":
+        seen = promotion.describe(replica) if replica else "missing"
+        raise PreconditionFailed(
+            f"the replica is {seen}. {nothing} Wait until it is an available replica, then start again."
+        )
+    if not replica.replication_normal or replica.replication != "replicating":
+        raise PreconditionFailed(
+            f"the replica does not replicate ({replica.replication or 'no state'}). {nothing} Repair the replication, "
+            "then start again."
+        )
+    if lag is None or lag > most_lag:
+        behind = "has no heartbeat of the source" if lag is None else f"is {lag} s behind (at most {most_lag} s)"
+        raise PreconditionFailed(
+            f"the replica {behind}. {nothing} Wait until it has caught up, then start again: "
+            "the freeze lasts as long as the rest takes to cross."
+        )
+
+
+def is_quiet(seen: Quiet, before: str, waited: int, budget: int) -> bool:
+    """Decide whether the source has come to rest: read-only, and at the same last write in two looks.
+
+    A client that connects again is no reason to wait: what it finds is read-only, and each look ends it.
+
+    Parameters
+    ----------
+    before
+        The position of the look before; empty at the first.
+
+    Raises
+    ------
+    PreconditionFailed
+        The budget is spent. The source is opened again.
+    """
+    if seen.read_only and seen.position and seen.position == before:
+        return True
+    if waited >= budget:
+        raise PreconditionFailed(
+            f"the source is not quiet after {waited} s (budget {budget} s): "
+            f"read-only {'yes' if seen.read_only else 'no'}, {seen.connections} connections left, "
+            f"at {seen.position or 'an unknown position'}. Stop what goes on writing, or raise freeze-budget-seconds, "
+            "then start again."
+        )
+    return False
+
+
+def require_same_position(seen: Quiet, proven: str) -> None:
+    """Insist that the source has written nothing since the position that the replica has.
+
+    Raises
+    ------
+    PreconditionFailed
+        Somebody wrote through the freeze. The source is opened again.
+    """
+    if seen.read_only and seen.position == proven:
+        return
+    raise PreconditionFailed(
+        f"the source wrote after it was frozen: it is at {seen.position or 'an unknown position'}, "
+        f"and the replica was proven to have {proven}. Somebody passes through read_only: "
+        "find the account (one with CONNECTION_ADMIN or SUPER), then start again."
+    )
+
+
+def require_may_open(record: Record, source: str, replica: Database | None) -> None:
+    """Insist that opening the source makes no second writer.
+
+    Invariant: a source is opened only while it is the recorded active region and its replica is still one.
+
+    Raises
+    ------
+    PreconditionFailed
+        The other side is, or may be, a primary by now.
+    """
+    if record.active_region == source and replica is not None and replica.source:
+        return
+    raise PreconditionFailed(
+        f"{source} stays closed: {record.active_region} is recorded as active and the other database is "
+        f"{promotion.describe(replica) if replica else 'missing'}. Opening it would make two writers."
+    )
