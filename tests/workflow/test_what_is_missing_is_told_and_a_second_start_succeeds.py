@@ -13,7 +13,7 @@ def test_wrong_input_is_refused_by_name_and_changes_nothing(operator: Operator) 
     ended = operator.fail_over(modus="fast")
     assert (ended.status, ended.error) == ("FAILED", "PreconditionFailed")
     assert "'modus'" in ended.cause
-    assert "graceful" in operator.fail_over(mode="graceful").cause
+    assert "'mode' is 'fast'" in operator.fail_over(mode="fast").cause
     assert (operator.posture(), operator.record()) == before
     operator.lab.lose(PRIMARY, "refuse")
 

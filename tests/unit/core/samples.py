@@ -25,7 +25,7 @@ from pilotlight.model import (
 PRIMARY, DR = "eu-west-1", "eu-central-1"
 EXECUTION = f"arn:aws:states:{DR}:123456789012:execution:dev-dr-failover:one"
 OTHER = f"arn:aws:states:{DR}:123456789012:execution:dev-dr-failover:two"
-BUDGETS = Budgets(poll=5, drain=60, promotion=600, compute=900, workload=300, verify=120)
+BUDGETS = Budgets(poll=5, drain=60, promotion=600, compute=900, workload=300, verify=120, freeze=100, proof=100)
 SETTINGS = Settings(
     primary_region=PRIMARY,
     dr_region=DR,
@@ -34,6 +34,7 @@ SETTINGS = Settings(
     backup_retention_days=7,
     budgets=BUDGETS,
     cool_down_seconds=1800,
+    most_lag_seconds=30,
     verify_path="/pilotlight/verify",
     application_host="",
     workload_functions=(),
@@ -67,6 +68,7 @@ def plan(**changes: Any) -> Plan:
     return dataclasses.replace(
         Plan(
             environment="dev",
+            mode="ungraceful",
             source=PRIMARY,
             target=DR,
             epoch=3,
@@ -87,6 +89,7 @@ def plan(**changes: Any) -> Plan:
             verify_path="/pilotlight/verify",
             application_host="",
             poll_seconds=5,
+            most_lag_seconds=30,
             budgets=BUDGETS,
         ),
         **changes,

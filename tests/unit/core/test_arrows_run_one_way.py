@@ -65,6 +65,12 @@ def test_only_the_fence_speaks_to_the_region_that_may_be_lost() -> None:
     assert not [path for path in CORE.rglob("*.py") if "far(" in path.read_text() and path.name != "clients.py"]
 
 
+def test_only_a_planned_switchover_is_patient_with_the_other_region() -> None:
+    callers = {path.parent.name for path in ROOT.glob("functions/*/app.py") if "clients.patient" in path.read_text()}
+    assert callers == {"source"}
+    assert not [path for path in CORE.rglob("*.py") if "patient(" in path.read_text() and path.name != "clients.py"]
+
+
 def test_the_other_region_is_asked_once_and_briefly() -> None:
     from pilotlight.aws import clients
 

@@ -12,7 +12,7 @@ from pilotlight.model import as_json, plan_from
 from tests.unit.core.conftest import ROOT
 
 EVENTS = sorted((ROOT / "events").glob("*.json"))
-STEPS = ("control", "database", "sql", "compute", "workload", "verify", "fence", "notify")
+STEPS = ("control", "database", "sql", "source", "compute", "workload", "verify", "fence", "notify")
 
 
 def actions(function: str) -> set[str]:

@@ -39,6 +39,5 @@ def test_anything_else_is_refused_by_the_name_of_the_field(payload: Any, named: 
     assert named in str(refused.value)
 
 
-def test_a_planned_switchover_is_refused_with_the_way_out() -> None:
-    with pytest.raises(PreconditionFailed, match="start again without 'mode'"):
-        request.check({"mode": "graceful"})
+def test_a_planned_switchover_is_asked_for_by_its_mode() -> None:
+    assert request.check({"mode": "graceful"}).mode == request.GRACEFUL

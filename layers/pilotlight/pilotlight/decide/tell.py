@@ -4,13 +4,30 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pilotlight.decide.request import GRACEFUL
+
 if TYPE_CHECKING:
     from pilotlight.model import Json, Record
 
-RESUME = (
+_RESUME = (
     "Nothing is rolled back and traffic was not moved. After the repair start the failover again, with no input: "
     "it goes on from there."
 )
+_CALLED_OFF = (
+    "The switchover was called off before anything irreversible: the source stays the active region. "
+    "After the repair start it again with the same input."
+)
+
+
+def way_on(record: Record, *, irreversible: bool) -> str:
+    """Say how to go on after a failure.
+
+    Parameters
+    ----------
+    irreversible
+        Whether the replica is no longer one, or cannot be asked.
+    """
+    return _CALLED_OFF if record.mode == GRACEFUL and not irreversible else _RESUME
 
 
 def already_active(record: Record) -> str:
@@ -26,6 +43,12 @@ def fence_outcome(record: Record) -> str:
 def next_steps(record: Record, payload: Json) -> str:
     """Say what the team does now."""
     door = payload["plan"]["door"]
+    if record.mode == GRACEFUL:
+        return (
+            f"1. Point the application's name at {door} if nothing does that for you. "
+            f"2. {record.source} is a standby without instances, and its old database is frozen: leave it so. "
+            f"3. {record.target} has no standby now: plan the way back."
+        )
     return (
         f"1. Point the application's name at {door} if nothing does that for you. "
         f"2. {record.source} closed: {fence_outcome(record)}. "
@@ -69,10 +92,10 @@ def drain_outcome(drain: Json) -> str:
     return f"{count} received transactions were NOT applied ({drain.get('detail') or drain['outcome']})"
 
 
-def failed(record: Record, environment: str, cause: str, posture: str) -> Json:
+def failed(record: Record, environment: str, cause: str, posture: str, on: str = _RESUME) -> Json:
     """Word the notification of a failover that did not work."""
     return {
         "kind": "failed",
         "subject": f"[{environment}] FAILOVER FAILED at epoch {record.epoch}: {record.target} is not active",
-        "message": "\n".join((cause, "", posture, "", RESUME)),
+        "message": "\n".join((cause, "", posture, "", on)),
     }

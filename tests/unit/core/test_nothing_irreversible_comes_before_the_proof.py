@@ -1,0 +1,80 @@
+"""A planned switchover: what it insists on before the freeze, when the freeze counts, and when it may be taken back."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from pilotlight.decide import switchover, tell
+from pilotlight.errors import PreconditionFailed
+from pilotlight.model import Database, Quiet, Record
+from tests.unit.core.samples import DR, HELD, PRIMARY, PROMOTED, REPLICA
+
+AT_REST = Quiet(read_only=True, connections=0, position="uuid:1-9")
+
+
+def test_two_sound_sides_are_ready() -> None:
+    switchover.require_ready(PROMOTED, REPLICA, 3, 30)
+    switchover.require_ready(PROMOTED, REPLICA, 30, 30)
+
+
+@pytest.mark.parametrize(
+    ("source", "replica", "lag", "told"),
+    [
+        (None, REPLICA, 3, "source's database is missing"),
+        (replace(PROMOTED, status="rebooting"), REPLICA, 3, "not an available primary"),
+        (REPLICA, REPLICA, 3, "not an available primary"),
+        (PROMOTED, None, 3, "replica is missing"),
+        (PROMOTED, PROMOTED, 3, "replica is a primary"),
+        (PROMOTED, replace(REPLICA, status="backing-up"), 3, "'backing-up'"),
+        (PROMOTED, replace(REPLICA, replication_normal=False, replication="error"), 3, "does not replicate"),
+        (PROMOTED, replace(REPLICA, replication="stopped"), 3, "does not replicate"),
+        (PROMOTED, REPLICA, 31, "31 s behind"),
+        (PROMOTED, REPLICA, None, "no heartbeat"),
+    ],
+)
+def test_a_side_that_is_not_ready_is_named_and_nothing_is_changed(
+    source: Database | None, replica: Database | None, lag: int | None, told: str
+) -> None:
+    with pytest.raises(PreconditionFailed, match="Nothing was changed") as refused:
+        switchover.require_ready(source, replica, lag, 30)
+    assert told in str(refused.value)
+
+
+def test_rest_is_read_only_and_the_same_last_write_in_two_looks() -> None:
+    assert switchover.is_quiet(AT_REST, "uuid:1-9", 0, 100)
+    assert not switchover.is_quiet(AT_REST, "", 0, 100)
+    assert not switchover.is_quiet(AT_REST, "uuid:1-8", 0, 100)
+    assert not switchover.is_quiet(replace(AT_REST, read_only=False), "uuid:1-9", 0, 100)
+    assert not switchover.is_quiet(replace(AT_REST, position=""), "", 0, 100)
+
+
+def test_a_source_that_does_not_come_to_rest_is_told() -> None:
+    with pytest.raises(PreconditionFailed, match="read-only no, 3 connections left"):
+        switchover.is_quiet(Quiet(read_only=False, connections=3, position="uuid:1-9"), "", 100, 100)
+
+
+@pytest.mark.parametrize(
+    "seen", [replace(AT_REST, position="uuid:1-10"), replace(AT_REST, read_only=False), replace(AT_REST, position="")]
+)
+def test_a_write_through_the_freeze_stops_the_switchover(seen: Quiet) -> None:
+    switchover.require_same_position(AT_REST, "uuid:1-9")
+    with pytest.raises(PreconditionFailed, match="passes through read_only"):
+        switchover.require_same_position(seen, "uuid:1-9")
+
+
+@pytest.mark.parametrize(
+    ("record", "replica"), [(replace(HELD, active_region=DR), REPLICA), (HELD, PROMOTED), (HELD, None)]
+)
+def test_a_source_is_never_opened_beside_another_primary(record: Record, replica: Database | None) -> None:
+    switchover.require_may_open(HELD, PRIMARY, REPLICA)
+    with pytest.raises(PreconditionFailed, match="two writers"):
+        switchover.require_may_open(record, PRIMARY, replica)
+
+
+def test_what_is_said_after_a_failure_follows_from_what_was_done() -> None:
+    planned = replace(HELD, mode="graceful")
+    assert "called off" in tell.way_on(planned, irreversible=False)
+    assert "goes on from there" in tell.way_on(planned, irreversible=True)
+    assert "goes on from there" in tell.way_on(HELD, irreversible=False)
