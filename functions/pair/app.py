@@ -1,7 +1,7 @@
-"""Makes what needs both regions: replication rules on both buckets, and the first record of who is active.
+"""Makes what templates cannot: replication rules on both buckets, the first record, the accounts in the database.
 
-A custom resource of each region's stack, so whichever is deployed last finds both sides and finishes the work. It can
-also be invoked by hand with ``{}``, for a deployment made while the other region could not be reached.
+Custom resources of each region's stack. Whichever region is deployed last finds both sides and pairs them; it can also be
+invoked by hand with ``{}``, for a deployment made while the other region could not be reached.
 """
 
 from __future__ import annotations
@@ -29,10 +29,16 @@ _LONGEST_REASON = 1000
 # Botocore's time-outs have two roots: one for getting through, one for getting an answer.
 _SILENCE = (HTTPClientError, NoConnectionError)
 _PATIENCE = Config(connect_timeout=3, read_timeout=5, retries={"total_max_attempts": 2, "mode": "standard"})
+# The SQL function has 30 seconds, and before them it may have to start. One try: a second would outlast this function.
+_PATIENCE_WITH_SQL = Config(connect_timeout=3, read_timeout=40, retries={"total_max_attempts": 1, "mode": "standard"})
 
 
 class PrimaryNotReadyError(Exception):
     """DR was deployed before the primary had a database to replicate."""
+
+
+class AccountsNotPreparedError(Exception):
+    """The application has no account in the database; the message is the SQL function's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +143,8 @@ def can_be_replicated(database: Json | None) -> str:
 # --- What is
 
 
-def _client(service: str, region: str) -> Any:
-    return boto3.client(service, region_name=region, config=_PATIENCE)  # type: ignore[call-overload]
+def _client(service: str, region: str, patience: Config = _PATIENCE) -> Any:
+    return boto3.client(service, region_name=region, config=patience)  # type: ignore[call-overload]
 
 
 def _not_there(error: Exception) -> str:
@@ -253,6 +259,38 @@ def require_primary(settings: Settings) -> None:
         )
 
 
+def prepare_accounts(settings: Settings, wanted: Json) -> Json:
+    """Let the SQL function make the application's account and the heartbeat in the primary's database.
+
+    While another region is active nothing is done: a database that was left is not to be written to, and the active one
+    has both already.
+
+    Parameters
+    ----------
+    settings
+        Of this function.
+    wanted
+        The custom resource's properties: where the database is, which function reaches it, who says who is active.
+
+    Raises
+    ------
+    AccountsNotPreparedError
+        The SQL function failed.
+    """
+    parameter = _client("ssm", settings.region).get_parameter(Name=wanted["ActiveRegionParameter"])["Parameter"]
+    if parameter["Value"] != settings.region:
+        return {"Accounts": f"left as they are: {parameter['Value']} is active"}
+    order = {"action": "prepare", "database": {"host": wanted["Host"], "port": int(wanted["Port"])}}
+    function = wanted["Function"]
+    answer = _client("lambda", settings.region, _PATIENCE_WITH_SQL).invoke(
+        FunctionName=function, Payload=json.dumps(order).encode()
+    )
+    said = json.loads(answer["Payload"].read() or b"null")
+    if "FunctionError" in answer:
+        raise AccountsNotPreparedError(f"{function}: {(said or {}).get('errorMessage', 'it failed without a word')}")
+    return {"Accounts": f"prepared in {said['server']}"}
+
+
 # --- CloudFormation
 
 
@@ -265,6 +303,10 @@ def _work(event: Json) -> Json:
         return {}
     if event.get("RequestType") == "Delete":
         return {}
+    if event.get("ResourceType") == "Custom::DatabaseAccounts":
+        # DR has them by replication.
+        in_primary = settings.region == settings.primary.region
+        return prepare_accounts(settings, event["ResourceProperties"]) if in_primary else {}
     wrote = record(settings)
     return {**pair(settings), "FirstRecord": "written" if wrote else "left as it is"}
 

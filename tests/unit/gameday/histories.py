@@ -124,7 +124,7 @@ def failover(*, ends: bool = True) -> list[dict[str, Any]]:
     main.task("Close the primary if it answers", "dev-dr-fence", 21, 22, sent_off=True)
     main.fork(22, "Bring this region up")
     database, compute, workload = main.branch(), main.branch(), main.branch()
-    database.task("Apply what was received", "dev-dr-sql", 22, 26)
+    database.task("Apply what was received", "dev-sql", 22, 26)
     compute.task("Pin the image", "dev-dr-compute", 22, 25)
     poll(workload, "Switch the functions on", "dev-dr-workload", 22, 42, 5, "Give the triggers time")
     poll(compute, "Raise the capacity", "dev-dr-compute", 25, 125, 5, "Give the instances time")

@@ -114,8 +114,8 @@ def regions(monkeypatch: pytest.MonkeyPatch) -> Iterator[Regions]:
     made = Regions()
     reach = app._client
 
-    def client(service: str, region: str) -> Any:
-        found = reach(service, region)
+    def client(service: str, region: str, *patience: Any) -> Any:
+        found = reach(service, region, *patience)
         return Replication(found, made.replication) if service == "s3" else found
 
     monkeypatch.setattr(app, "_client", client)
