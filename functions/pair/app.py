@@ -1,7 +1,7 @@
 """Makes what templates cannot: replication rules on both buckets, the first record, the accounts in the database.
 
-Custom resources of each region's stack. Whichever region is deployed last finds both sides and pairs them; it can also be
-invoked by hand with ``{}``, for a deployment made while the other region could not be reached.
+Custom resources of each region's stack. Whichever region is deployed last finds both sides and pairs them; it can also
+be invoked by hand with ``{}``, for a deployment made while the other region could not be reached.
 """
 
 from __future__ import annotations

@@ -68,6 +68,11 @@ def functions() -> dict[str, Json]:
     }
 
 
+def steps() -> dict[str, Json]:
+    """The functions that a state machine calls: by logical id, with what the globals give them."""
+    return {name: function for name, function in functions().items() if name != "PairFunction"}
+
+
 def many(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 

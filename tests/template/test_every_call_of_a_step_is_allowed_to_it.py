@@ -10,7 +10,7 @@ import botocore.session
 import pytest
 from botocore import xform_name
 
-from .templates import ROOT, functions, many, statements
+from .templates import ROOT, many, statements, steps
 
 CORE = ROOT / "layers" / "pilotlight" / "pilotlight"
 SERVICES = (
@@ -19,11 +19,13 @@ SERVICES = (
 )  # fmt: skip
 # Of GetFunction only the tags are read, and they are left out of the answer for whoever may not list them.
 IMPLIED = {"GetFunction": {"ListTags"}}
+# Where an action of IAM is not named like the call that it allows.
+ACTIONS = {"Invoke": "InvokeFunction"}
 # Reached by the adapter's words, never by the step: the fence only switches off.
 NEVER_TAKEN = {"fence": {"DeleteFunctionConcurrency"}}
 # Powertools keeps what was done once: its own code, not the adapters', calls these.
 ONCE = {"GetItem", "PutItem", "UpdateItem", "DeleteItem"}
-STEPS = {f["CodeUri"].split("/")[1]: f for f in functions().values() if "-dr-" in f["FunctionName"]["Fn::Sub"]}
+STEPS = {f["CodeUri"].split("/")[1]: f for f in steps().values()}
 
 
 @cache
@@ -93,6 +95,7 @@ def needed(step: str) -> set[str]:
     if "pilotlight.once" in (ROOT / "functions" / step / "app.py").read_text():
         found |= ONCE
     found -= NEVER_TAKEN.get(step, set())
+    found = {ACTIONS.get(op, op) for op in found}
     return found | {extra for op in found for extra in IMPLIED.get(op, set())}
 
 
@@ -123,6 +126,7 @@ def test_what_it_does_not_call_is_not_granted(step: str) -> None:
 
 def test_the_reading_of_the_code_finds_something() -> None:
     assert "PromoteReadReplica" in needed("database")
-    assert "RevokeSecurityGroupIngress" in needed("fence")
+    assert "ModifyDBInstance" in needed("fence")
+    assert {"InvokeFunction", "ModifyDBParameterGroup", "DeleteFunctionConcurrency"} <= needed("source")
     assert "GetParametersByPath" in needed("control")
     assert needed("sql") == {"GetSecretValue"}

@@ -57,9 +57,19 @@ def test_what_is_not_told_is_not_lost() -> None:
     assert config["DestinationConfig"]["OnFailure"]["Destination"] == {"Fn::GetAtt": ["Undelivered", "Arn"]}
 
 
-@pytest.mark.parametrize("name", sorted(set(FUNCTIONS) - {"PairFunction"}))
+@pytest.mark.parametrize("name", sorted(set(FUNCTIONS) - {"PairFunction", "SqlFunction"}))
 def test_the_functions_of_a_switch_are_in_dr_alone(name: str) -> None:
     assert MAIN["Resources"][name]["Condition"] == "IsDr"
+
+
+def test_each_region_looks_into_its_database_from_inside() -> None:
+    """With all that the function is made of."""
+    for name in ("SqlFunction", "PilotLightLayer", "DependenciesLayer", "Network"):
+        assert "Condition" not in MAIN["Resources"][name]
+    assert FUNCTIONS["SqlFunction"]["FunctionName"] == {"Fn::Sub": "${Environment}-sql"}
+    assert MAIN["Resources"]["Failover"]["Properties"]["DefinitionSubstitutions"]["SqlFunctionArn"] == {
+        "Fn::GetAtt": ["SqlFunction", "Arn"]
+    }
 
 
 def test_no_function_of_a_switch_carries_the_workloads_tag() -> None:

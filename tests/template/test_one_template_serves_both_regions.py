@@ -4,7 +4,7 @@ import tomllib
 
 from pilotlight.config import Environment, Names, settings_from
 
-from .templates import MAIN, ROOT, TEMPLATES, functions, resources
+from .templates import MAIN, ROOT, TEMPLATES, resources, steps
 
 CONFIG = tomllib.loads((ROOT / "samconfig.toml").read_text())
 
@@ -85,13 +85,14 @@ def test_the_functions_find_what_they_look_for_by_name() -> None:
     assert named("compute", "LaunchTemplate", "LaunchTemplateName") == names.launch_template
     assert named("compute", "LoadBalancer", "Name") == names.load_balancer
     assert named("template", "Failover", "Name") == names.failover
+    assert named("template", "SqlFunction", "FunctionName") == names.sql
+    # It freezes databases by their parameter group, and names that like the database.
+    assert named("database", "ParameterGroup", "DBParameterGroupName") == names.database
 
 
 def test_the_functions_are_given_the_environment_they_read() -> None:
     shared = MAIN["Globals"]["Function"]["Environment"]["Variables"]
-    for name, function in functions().items():
-        if "-dr-" not in function["FunctionName"]["Fn::Sub"]:
-            continue
+    for name in steps():
         variables = shared | MAIN["Resources"][name]["Properties"]["Environment"]["Variables"]
         environment = Environment.read(dict.fromkeys(variables, "set") | {"AWS_REGION": "eu-central-1"})
         # It looks into the database alone, and has no way to the table from where it is.

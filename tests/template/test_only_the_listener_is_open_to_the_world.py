@@ -41,7 +41,7 @@ def test_who_may_talk_to_whom() -> None:
     """All of it: a new rule is a decision, and is written down here."""
     assert {
         (group.removesuffix("SecurityGroup"), direction, peer(rule), port(rule)) for group, direction, rule in rules()
-    } - {(g, "out", LOOPBACK, 1) for g in ("LoadBalancer", "Database", "Endpoint")} == {
+    } - {(g, "out", LOOPBACK, 1) for g in ("LoadBalancer", "Database", "ClosedDatabase", "Endpoint")} == {
         ("LoadBalancer", "in", "0.0.0.0/0", "ListenerPort"),
         ("LoadBalancer", "out", "Application", "AppPort"),
         ("Application", "in", "LoadBalancer", "AppPort"),
@@ -49,9 +49,11 @@ def test_who_may_talk_to_whom() -> None:
         ("Application", "out", "Endpoint", 443),
         ("Application", "out", "S3", 443),
         ("Function", "out", "Database", 3306),
+        ("Function", "out", "ClosedDatabase", 3306),
         ("Function", "out", "Endpoint", 443),
         ("Database", "in", "Application", 3306),
         ("Database", "in", "Function", 3306),
+        ("ClosedDatabase", "in", "Function", 3306),
         ("Endpoint", "in", "Application", 443),
         ("Endpoint", "in", "Function", 443),
     }

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from .templates import MAIN, TEMPLATES, functions, many, resources, statements
+from .templates import MAIN, TEMPLATES, many, resources, statements, steps
 
 # Actions for which IAM knows no resource (Service Authorization Reference). "*" is the only thing to write for them.
 NO_RESOURCE_LEVEL = {
@@ -58,13 +58,25 @@ CHANGES = {
     "fence": {
         "autoscaling:UpdateAutoScalingGroup",
         "ssm:PutParameter",
-        "ec2:RevokeSecurityGroupIngress",
+        "rds:ModifyDBInstance",
         "lambda:PutFunctionConcurrency",
+        "lambda:UpdateEventSourceMapping",
+    },
+    "source": {
+        "autoscaling:UpdateAutoScalingGroup",
+        "ssm:PutParameter",
+        "rds:ModifyDBInstance",
+        "rds:ModifyDBParameterGroup",
+        "lambda:InvokeFunction",
+        "lambda:PutFunctionConcurrency",
+        "lambda:DeleteFunctionConcurrency",
         "lambda:UpdateEventSourceMapping",
     },
     "notify": {"sns:Publish"},
 }
-FAILOVER = {name: f for name, f in functions().items() if "-dr-" in f["FunctionName"]["Fn::Sub"]}
+FAILOVER = steps()
+# The region that is left: tried by the one, waited for by the other.
+REACHES_INTO_THE_PRIMARY = {"FenceFunction", "SourceFunction"}
 
 ROLES = [
     (template, name, resource)
@@ -151,15 +163,46 @@ def test_a_step_changes_what_its_name_says(name: str) -> None:
     assert changing == CHANGES[step]
 
 
-@pytest.mark.parametrize("name", sorted(set(FAILOVER) - {"FenceFunction"}))
-def test_only_the_fence_reaches_into_the_other_region(name: str) -> None:
+@pytest.mark.parametrize("name", sorted(set(FAILOVER) - REACHES_INTO_THE_PRIMARY))
+def test_only_who_closes_a_region_reaches_into_the_other(name: str) -> None:
     assert "PrimaryRegion" not in str(FAILOVER[name]["Policies"])
 
 
-def test_a_switch_cannot_switch_itself_off() -> None:
-    (denied,) = [s for s in statements(FAILOVER["WorkloadFunction"]["Policies"]) if s["Effect"] == "Deny"]
-    assert "lambda:PutFunctionConcurrency" in denied["Action"]
-    assert denied["Resource"]["Fn::Sub"].endswith(":function:${Environment}-dr-*")
+@pytest.mark.parametrize("name", sorted(REACHES_INTO_THE_PRIMARY))
+def test_who_closes_a_region_changes_nothing_in_its_own(name: str) -> None:
+    changing = [
+        statement
+        for statement in statements(FAILOVER[name]["Policies"])
+        for action in many(statement["Action"])
+        if action.split(":")[1].startswith(("Modify", "Put", "Delete", "Invoke"))
+        and action.split(":")[0] != "dynamodb"
+        and statement["Effect"] == "Allow"
+    ]
+    assert changing
+    for statement in changing:
+        assert "PrimaryRegion" in str(statement["Resource"]), statement["Sid"]
+        assert "AWS::Region" not in str(statement), statement["Sid"]
+
+
+@pytest.mark.parametrize(
+    ("name", "region", "functions"),
+    [
+        ("WorkloadFunction", "${AWS::Region}", ["${Environment}-dr-*", "${Environment}-sql"]),
+        ("FenceFunction", "${PrimaryRegion}", ["${Environment}-sql"]),
+        ("SourceFunction", "${PrimaryRegion}", ["${Environment}-sql"]),
+    ],
+)
+def test_a_switch_cannot_switch_itself_off(name: str, region: str, functions: list[str]) -> None:
+    """Whatever somebody tags: neither what runs it, nor what it looks into the database with."""
+    (denied,) = [s for s in statements(FAILOVER[name]["Policies"]) if s["Effect"] == "Deny"]
+    granted = {a for s in statements(FAILOVER[name]["Policies"]) if s["Effect"] == "Allow" for a in many(s["Action"])}
+    assert set(many(denied["Action"])) == granted & {
+        "lambda:PutFunctionConcurrency",
+        "lambda:DeleteFunctionConcurrency",
+    }
+    assert [resource["Fn::Sub"].split(":lambda:")[1] for resource in many(denied["Resource"])] == [
+        f"{region}:${{AWS::AccountId}}:function:{function}" for function in functions
+    ]
 
 
 @pytest.mark.parametrize(("name", "statement"), ALLOWED)
