@@ -17,7 +17,7 @@ cat > /etc/pilotlight/environment <<'END'
 ENVIRONMENT=dev
 AWS_REGION={region}
 APP_PORT=8080
-DATABASE_SECRET_ID=dev/database
+DATABASE_SECRET_ID=dev/application
 DATABASE_ENDPOINT_PARAMETER=/dev/pilotlight/database-endpoint
 DATABASE_PORT_PARAMETER=/dev/pilotlight/database-port
 DATABASE_NAME=app

@@ -12,7 +12,7 @@ from lab.sample_app.store import Aws, ConflictError, Orders, UnavailableError
 ENVIRONMENT = {
     "AWS_REGION": "eu-west-1",
     "APP_PORT": "8080",
-    "DATABASE_SECRET_ID": "dev/database",
+    "DATABASE_SECRET_ID": "dev/application",
     "DATABASE_ENDPOINT_PARAMETER": "/dev/pilotlight/database-endpoint",
     "DATABASE_PORT_PARAMETER": "/dev/pilotlight/database-port",
     "DATABASE_NAME": "app",
