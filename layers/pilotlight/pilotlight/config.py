@@ -81,6 +81,11 @@ class Names:
         return f"{self.environment}/database"
 
     @property
+    def application_secret(self) -> str:
+        """Secrets Manager secret with the credentials of the application's own account."""
+        return f"{self.environment}/application"
+
+    @property
     def group(self) -> str:
         """Auto Scaling group."""
         return f"{self.environment}-asg"

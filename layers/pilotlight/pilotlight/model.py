@@ -276,3 +276,33 @@ def plan_from(payload: Mapping[str, Any]) -> Plan:
     data["functions"] = tuple(data["functions"])
     data["steps"] = tuple(data["steps"])
     return Plan(**data)
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """The last beat of the active database's heart that a server has."""
+
+    at: str
+    age_seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """The marker of a switchover, and the source's position right after it."""
+
+    position: str
+    marked_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """Whether a replica has all that its source ever committed.
+
+    ``missing`` counts the source's transactions that it has not applied.
+    """
+
+    proven: bool
+    marker: bool
+    missing: int
+    applier_running: bool
+    detail: str = ""

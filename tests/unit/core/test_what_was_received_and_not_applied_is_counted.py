@@ -8,7 +8,7 @@ from pilotlight import sql
 from pilotlight.model import Replication
 
 
-class Server:
+class Fake:
     """Answers the three statements that are asked, as a server of a kind does."""
 
     def __init__(self, version: str, row: dict[str, Any] | None, executed: str) -> None:
@@ -19,16 +19,17 @@ class Server:
             "SELECT @@GLOBAL.gtid_slave_pos AS value": [{"value": executed}],
         }
 
-    def cursor(self) -> Server:
+    def cursor(self) -> Fake:
         return self
 
-    def __enter__(self) -> Server:
+    def __enter__(self) -> Fake:
         return self
 
     def __exit__(self, *_: object) -> None:
         pass
 
-    def execute(self, statement: str) -> None:
+    def execute(self, statement: str, parameters: object = None) -> None:
+        assert parameters is None
         self._now = self._answers[statement]
 
     def fetchall(self) -> list[dict[str, Any]]:
@@ -48,7 +49,7 @@ def mysql(received: str, executed: str, **changes: Any) -> Replication:
         "Last_SQL_Error": "",
         "Retrieved_Gtid_Set": received,
     }
-    return sql.replication(Server("8.0.40", row | changes, executed))
+    return sql.replication(sql.Server(Fake("8.0.40", row | changes, executed)))
 
 
 def mariadb(received: str, executed: str, **changes: Any) -> Replication:
@@ -64,7 +65,7 @@ def mariadb(received: str, executed: str, **changes: Any) -> Replication:
         "Last_SQL_Error": "",
         "Gtid_IO_Pos": received,
     }
-    return sql.replication(Server("10.11.6-MariaDB-log", row | changes, executed))
+    return sql.replication(sql.Server(Fake("10.11.6-MariaDB-log", row | changes, executed)))
 
 
 UUID, OTHER = "3e11fa47-71ca-11e1-9e33-c80aa9429562", "4e11fa47-71ca-11e1-9e33-c80aa9429562"
@@ -134,7 +135,7 @@ def test_a_replica_that_received_nothing_since_its_start_is_judged_by_position_o
 
 
 def test_a_server_that_replicates_from_nobody_is_no_replica() -> None:
-    assert sql.replication(Server("8.0.40", None, "")) == Replication(is_replica=False, applied=True)
+    assert sql.replication(sql.Server(Fake("8.0.40", None, ""))) == Replication(is_replica=False, applied=True)
 
 
 def test_a_broken_applier_is_said() -> None:
