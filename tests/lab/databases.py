@@ -53,12 +53,14 @@ class Databases:
             )
             return self.available(identifier, region)
 
-    def replicate(self, identifier: str, region: str = DR, source_region: str = PRIMARY) -> dict[str, Any]:
+    def replicate(
+        self, identifier: str, region: str = DR, source_region: str = PRIMARY, **settings: Any
+    ) -> dict[str, Any]:
         """Create a replica of the same name in the other region, with backups on, and wait for it."""
         source = self.shown(identifier, source_region)["DBInstanceArn"]
         with self.fast_forward():
             self.rds[region].create_db_instance_read_replica(
-                DBInstanceIdentifier=identifier, SourceDBInstanceIdentifier=source
+                DBInstanceIdentifier=identifier, SourceDBInstanceIdentifier=source, **settings
             )
             self.available(identifier, region)
             self.rds[region].modify_db_instance(

@@ -28,6 +28,14 @@ def _set(databases: Databases, name: str, method: str = "immediate", **values: s
     )
 
 
+def _applied(databases: Databases, identifier: str) -> None:
+    def seen() -> bool:
+        group = databases.shown(identifier, PRIMARY)["DBParameterGroups"][0]
+        return bool(group["ParameterApplyStatus"] != "applying")
+
+    databases.lab.wait_until(seen, 10, "parameters applied")
+
+
 def _variable(databases: Databases, identifier: str, name: str) -> str:
     return str(databases.sql(identifier, PRIMARY, f"SELECT @@global.{name}")[0][0])
 
@@ -42,10 +50,12 @@ def test_a_parameter_group_decides_how_a_server_runs(lab: RunningLab) -> None:
         databases.connect("parameters", PRIMARY, ssl_ca=None, ssl_disabled=True)
 
     _set(databases, "tls-only", max_connections="70", read_only="1")
+    _applied(databases, "parameters")
     assert _variable(databases, "parameters", "max_connections") == "70"
     with pytest.raises(pymysql.err.OperationalError, match="read-only"):
         databases.sql("parameters", PRIMARY, "CREATE TABLE frozen (id INT)")
     _set(databases, "tls-only", read_only="0", transaction_isolation="READ-COMMITTED")
+    _applied(databases, "parameters")
     databases.sql("parameters", PRIMARY, "CREATE TABLE open_again (id INT)")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import secrets
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import pymysql
@@ -16,7 +16,7 @@ from lab.emulator.rds.wire import ApiError
 from lab.mariadb import DatabaseError, EmptyData, Server, free_port
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
     from pathlib import Path
 
     from lab.mariadb import Replication
@@ -53,6 +53,8 @@ class Database:
     """The server is to run whenever its region is there."""
     changing: bool = False
     """A change is under way, even where the status still says ``available``: on AWS it lags behind the call."""
+    setting: threading.Lock = field(default_factory=threading.Lock)
+    """One change of its parameters at a time."""
 
     @property
     def identifier(self) -> str:
@@ -526,7 +528,9 @@ class Fleet:
             group["ParameterApplyStatus"] = "in-sync"
 
     def set_globals(self, database: Database, options: Mapping[str, str], given: Collection[str]) -> None:
-        """Set options of a running server at once.
+        """Set options of a running server soon, as RDS does: the call that changed them does not wait for it.
+
+        Setting ``read_only`` waits for whoever holds locks on tables, however long.
 
         Parameters
         ----------
@@ -540,17 +544,33 @@ class Fleet:
         if "read_only" not in given:
             options = {name: value for name, value in options.items() if name != "read_only"}
         database.server.options.update(options)
-        if not database.server.running:
+        if not options or not database.server.running:
             return
-        for name, value in options.items():
-            try:
-                database.server.execute(f"SET GLOBAL {name} = %s", parameters=(_number(value),))
-                self.lab.log(f"{database.identifier} in {database.region}: {name} = {value}")
-            except pymysql.err.MySQLError as error:
-                # Some of what MySQL changes at once, MariaDB takes at a start only.
-                self.lab.log(f"{database.identifier} in {database.region}: {name} waits for a reboot: {error}")
-                for group in database.record.get("DBParameterGroups") or []:
-                    group["ParameterApplyStatus"] = "pending-reboot"
+        self._show_parameters(database, "applying", but_for="pending-reboot")
+        self.lab.spawn(
+            lambda: self._set_globals(database, tuple(options)),
+            f"rds-parameters-{database.region}-{database.identifier}",
+        )
+
+    def _set_globals(self, database: Database, names: Iterable[str]) -> None:
+        with database.setting:
+            for name in names:
+                # As it is by now: changes may overtake each other on their way here, and the last one counts.
+                value = database.server.options[name]
+                try:
+                    database.server.execute(f"SET GLOBAL {name} = %s", parameters=(_number(value),))
+                    self.lab.log(f"{database.identifier} in {database.region}: {name} = {value}")
+                except pymysql.err.MySQLError as error:
+                    # Some of what MySQL changes at once, MariaDB takes at a start only.
+                    self.lab.log(f"{database.identifier} in {database.region}: {name} waits for a reboot: {error}")
+                    self._show_parameters(database, "pending-reboot")
+            self._show_parameters(database, "in-sync", but_for="pending-reboot")
+
+    @staticmethod
+    def _show_parameters(database: Database, status: str, but_for: str = "") -> None:
+        for group in database.record.get("DBParameterGroups") or []:
+            if group["ParameterApplyStatus"] != but_for:
+                group["ParameterApplyStatus"] = status
 
     # Outages
 
