@@ -35,6 +35,8 @@ _NO_PRIVILEGE: Final = (
     ER.SPECIFIC_ACCESS_DENIED_ERROR,
 )
 NOT_THERE: Final = (ER.BAD_DB_ERROR, ER.NO_SUCH_TABLE, ER.SP_DOES_NOT_EXIST, _EVENT_DOES_NOT_EXIST)
+# CREATE or ALTER USER failed; the password is too simple; or it was used before.
+_ACCOUNT_REFUSED: Final = (ER.CANNOT_USER, 1819, 3638)
 # What read_only says to whoever does not pass through it.
 _READ_ONLY: Final = (ER.OPTION_PREVENTS_STATEMENT,)
 
@@ -151,6 +153,11 @@ class Server:
             return PreconditionFailed(
                 f"{self.address} lacks what {statement!r} needs: let the function sql carry out 'prepare' on the "
                 f"active database, then start again. The server says {error}"
+            )
+        if code in _ACCOUNT_REFUSED:
+            return PreconditionFailed(
+                f"{self.address} refuses the account or its password (error {code} of {statement!r}): put a password "
+                "into the secret that the server's policy accepts, then start again"
             )
         if code in _READ_ONLY:
             return TransientError(

@@ -1,0 +1,91 @@
+"""The function's answers, in the shape that the workflow and the other region read."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pilotlight import sql
+from pilotlight.aws.secret import Credentials
+from pilotlight.errors import PreconditionFailed
+from tests.unit.core.conftest import Context, load
+from tests.unit.core.samples import event
+from tests.unit.core.servers import POSITIONS, Fake, server
+from tests.unit.core.test_a_frozen_source_is_quiet_and_its_replica_proves_it import MYSQL_STATUS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+type Asked = Callable[..., tuple[dict[str, Any], Fake]]
+DATABASE = {"database": {"host": "db.example", "port": 3306}}
+
+
+@pytest.fixture
+def ask(monkeypatch: pytest.MonkeyPatch) -> Asked:
+    """Ask the function for an action, of a server that answers as given."""
+    function = load("sql")
+    secrets = {
+        "dev/database": Credentials("pilotlight", "of-the-master"),
+        "dev/application": Credentials("application", "of-the-application"),
+    }
+    monkeypatch.setattr(function, "credentials", secrets.__getitem__)
+    monkeypatch.setenv("DATABASE_NAME", "app")
+
+    def asked(action: str, more: dict[str, Any], **answers: Any) -> tuple[dict[str, Any], Fake]:
+        seen, fake = server("mysql", **answers)
+
+        def connect(host: str, port: int, login: Credentials) -> sql.Server:
+            assert (host, port, login.username) == ("db.example", 3306, "pilotlight")
+            return seen
+
+        monkeypatch.setattr(sql, "connect", connect)
+        answer = function.handler(event(action, **more), Context())
+        assert json.loads(json.dumps(answer)) == answer
+        assert fake.told[-1] == "(closed)"
+        return answer, fake
+
+    return asked
+
+
+def test_a_database_is_prepared_by_a_deployment(ask: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert ask("prepare", DATABASE)[0] == {"prepared": True, "server": "mysql"}
+    monkeypatch.delenv("DATABASE_NAME")
+    with pytest.raises(PreconditionFailed, match="DATABASE_NAME"):
+        ask("prepare", DATABASE)
+
+
+def test_a_source_is_marked_quieted_and_let_beat(ask: Asked) -> None:
+    at = dt.datetime(2026, 11, 22, 10, 0, 0)  # noqa: DTZ001 - as the driver gives it
+    answer, fake = ask(
+        "mark", DATABASE, marked=[{"marked_at": at}], position=[[{"value": "u:1"}], [{"value": "u:1-2"}]]
+    )
+    assert answer == {"position": "u:1-2", "marked_at": "2026-11-22T10:00:00+00:00"}
+    assert any(given[:1] == (3,) and given[1].startswith("arn:aws:states:") for given in fake.given if given)
+    answer, _ = ask("quiet", DATABASE, processes=[], read_only=[{"value": 1}])
+    assert answer == {"read_only": True, "connections": 0, "position": POSITIONS["mysql"]}
+    assert ask("beat", DATABASE)[0] == {"beating": True}
+
+
+def test_a_replica_is_asked_for_the_proof(ask: Asked) -> None:
+    wanted = DATABASE | {"position": POSITIONS["mysql"]}
+    answer, _ = ask("prove", wanted, status=[MYSQL_STATUS], marker=[{"epoch": 3}])
+    assert answer == {"proven": True, "marker": True, "missing": 0, "applier_running": True, "detail": ""}
+
+
+@pytest.mark.parametrize(
+    ("rows", "told"),
+    [
+        (
+            [{"beat_at": dt.datetime(2026, 11, 22, 10, 0, 0), "age": 4}],  # noqa: DTZ001 - as the driver gives it
+            ("2026-11-22T10:00:00+00:00", 4),
+        ),
+        ([], ("", None)),
+    ],
+)
+def test_a_drain_tells_the_last_heartbeat(ask: Asked, rows: list[dict[str, Any]], told: tuple[str, int | None]) -> None:
+    answer, _ = ask("drain", {}, status=[MYSQL_STATUS], heartbeat=rows)
+    assert (answer["heartbeat_at"], answer["heartbeat_age_seconds"]) == told
+    assert (answer["outcome"], answer["received_unapplied"]) == ("applied", 0)
