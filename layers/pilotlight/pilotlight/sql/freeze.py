@@ -60,6 +60,9 @@ def quiet(server: Server, pause: Callable[[float], None] = time.sleep) -> Quiet:
 
     A transaction that was left open is rolled back with its connection. And it must be ended: while a client holds
     locks on tables, a server that is told to be read-only waits for it.
+
+    The position of a source at rest may still move by itself: RDS writes a heartbeat of its own every few minutes
+    (``mysql.rds_heartbeat2``), through ``read_only`` and into the binary log. Whoever sees it move proves anew.
     """
     for look in range(_LOOKS):
         if look:
