@@ -91,6 +91,10 @@ status: setup ## Show which region is active and the last failovers
 failover: setup ## Fail over to the DR region, now
 	@scripts/failover $(ENVIRONMENT) $(DR_REGION)
 
+.PHONY: switchover
+switchover: setup ## Move the service to the DR region as planned, without losing a write; both regions must be well
+	@scripts/failover $(ENVIRONMENT) $(DR_REGION) graceful
+
 ##@ The house
 
 .PHONY: lock

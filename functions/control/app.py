@@ -110,20 +110,12 @@ def fail(call: Call) -> Json:
     failed = replace(seen, lock="failed", failure=f"{name}: {cause}"[:2000])
     if not store.replace(seen, failed):
         raise TransientError("the record changed while the failure was being recorded: try again")
-    posture, on = _posture(call, failed), tell.way_on(failed, irreversible=_irreversible(call))
+    posture = _posture(call, failed)
     return {
         "error": name,
-        "cause": f"{cause} {posture} {on}",
-        "notification": tell.failed(failed, call.environment.name, cause, posture, on),
+        "cause": f"{cause} {posture} {tell.way_on(failed)}",
+        "notification": tell.failed(failed, call.environment.name, cause, posture),
     }
-
-
-def _irreversible(call: Call) -> bool:
-    try:
-        found = database.describe(call.environment.names.database)
-    except Exception:  # noqa: BLE001 - what cannot be known is taken for the worse
-        return True
-    return found is None or not found.source
 
 
 def _reason(error: Json) -> tuple[str, str]:

@@ -25,13 +25,13 @@ def _ask(call: Call, action: str, **more: object) -> Json:
 
 
 def ready(call: Call) -> Json:
-    """Check both sides; say where the source's database is."""
-    seen = _database(call)
-    replica = database.describe(call.environment.names.database)
-    lag = call.payload.get("lag")
-    switchover.require_ready(seen, replica, None if lag is None else int(lag), call.plan.most_lag_seconds)
-    database.doors(call.environment.name, clients.patient("ec2", _source(call)))
-    return {"host": seen.host if seen else "", "port": seen.port if seen else 0}
+    """Check both sides; say where the source's database is, and whether an earlier switchover left it closed."""
+    seen, doors = _database(call), _doors(call)
+    closed = seen is not None and switchover.is_closed(seen, doors)
+    if not closed:
+        replica, lag = database.describe(call.environment.names.database), call.payload.get("lag")
+        switchover.require_ready(seen, replica, None if lag is None else int(lag), call.plan.most_lag_seconds)
+    return {"host": seen.host if seen else "", "port": seen.port if seen else 0, "closed": closed}
 
 
 def mark(call: Call) -> Json:

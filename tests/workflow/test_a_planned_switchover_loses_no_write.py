@@ -89,7 +89,7 @@ def test_when_the_proof_does_not_come_the_source_serves_on_as_before(operator: O
         operator.lab.control("database", "slow-applying", region=DR, identifier="dev-db", seconds=30)
         ended = operator.fail_over(mode="graceful")
         assert (ended.status, ended.error) == ("FAILED", "PreconditionFailed")
-        for told in ("still lacks", "proof-budget-seconds", "called off before anything irreversible"):
+        for told in ("still lacks", "proof-budget-seconds", "Nothing irreversible was done"):
             assert told in ended.cause
         so_far = len(clients.promised)
         operator.until(lambda: len(clients.promised) > so_far + 20, "the clients write again")
@@ -98,6 +98,19 @@ def test_when_the_proof_does_not_come_the_source_serves_on_as_before(operator: O
     operator.set("proof-budget-seconds", budget)
     operator.until(lambda: operator.orders_is_on(PRIMARY), "the functions are on again")
     assert (operator.posture(PRIMARY), operator.posture(DR)) == before
+    assert operator.record()["active_region"] == PRIMARY
+
+
+def test_a_switchover_killed_in_its_freeze_is_taken_back_by_the_next_start(operator: Operator) -> None:
+    killed = operator.start(mode="graceful")
+    assert operator.reaches(killed, "Prove that nothing is missing") == "entered"
+    operator.stop(killed)
+    assert not operator.order(operator.door(PRIMARY), "in-between")
+    ended = operator.fail_over(mode="graceful")
+    assert (ended.status, ended.error) == ("FAILED", "PreconditionFailed")
+    assert "left the source closed" in ended.cause
+    operator.until(lambda: operator.order(operator.door(PRIMARY), "open-again"), "the source takes writes")
+    operator.until(lambda: operator.orders_is_on(PRIMARY), "the functions are on again")
     assert operator.record()["active_region"] == PRIMARY
 
 

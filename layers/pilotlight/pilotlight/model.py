@@ -98,6 +98,7 @@ class Record:
     cool_down_until: str = ""
     failure: str = ""
     fence: str = ""
+    promotion: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ import pytest
 
 from pilotlight.decide import switchover, tell
 from pilotlight.errors import PreconditionFailed
-from pilotlight.model import Database, Quiet, Record
+from pilotlight.model import Database, Doors, Quiet, Record
 from tests.unit.core.samples import DR, HELD, PRIMARY, PROMOTED, REPLICA
 
 AT_REST = Quiet(read_only=True, connections=0, position="uuid:1-9")
@@ -65,7 +65,13 @@ def test_a_write_through_the_freeze_stops_the_switchover(seen: Quiet) -> None:
 
 
 @pytest.mark.parametrize(
-    ("record", "replica"), [(replace(HELD, active_region=DR), REPLICA), (HELD, PROMOTED), (HELD, None)]
+    ("record", "replica"),
+    [
+        (replace(HELD, active_region=DR), REPLICA),
+        (replace(HELD, promotion="2026-11-02T03:04:05+00:00"), REPLICA),
+        (HELD, PROMOTED),
+        (HELD, None),
+    ],
 )
 def test_a_source_is_never_opened_beside_another_primary(record: Record, replica: Database | None) -> None:
     switchover.require_may_open(HELD, PRIMARY, REPLICA)
@@ -75,6 +81,13 @@ def test_a_source_is_never_opened_beside_another_primary(record: Record, replica
 
 def test_what_is_said_after_a_failure_follows_from_what_was_done() -> None:
     planned = replace(HELD, mode="graceful")
-    assert "called off" in tell.way_on(planned, irreversible=False)
-    assert "goes on from there" in tell.way_on(planned, irreversible=True)
-    assert "goes on from there" in tell.way_on(HELD, irreversible=False)
+    assert "Nothing irreversible" in tell.way_on(planned)
+    assert "goes on from there" in tell.way_on(replace(planned, promotion="2026-11-02T03:04:05+00:00"))
+    assert "goes on from there" in tell.way_on(HELD)
+
+
+def test_a_source_that_was_left_closed_is_known_by_its_door() -> None:
+    doors = Doors(open="sg-open", closed="sg-closed")
+    assert switchover.is_closed(replace(PROMOTED, security_groups=("sg-closed",)), doors)
+    assert not switchover.is_closed(replace(PROMOTED, security_groups=("sg-open",)), doors)
+    assert not switchover.is_closed(PROMOTED, doors)

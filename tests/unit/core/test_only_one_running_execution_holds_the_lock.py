@@ -45,6 +45,12 @@ def test_taking_over_after_the_region_was_recorded_keeps_the_direction() -> None
     assert (taken.record.source, taken.record.target) == (PRIMARY, DR)
 
 
+def test_a_promotion_that_was_asked_for_is_remembered_until_the_switch_is_over() -> None:
+    asked = replace(HELD, lock="failed", promotion="2026-11-02T03:04:05+00:00")
+    assert begin(asked, execution=OTHER).record.promotion == asked.promotion
+    assert begin(replace(asked, lock="free", active_region=PRIMARY)).record.promotion == ""
+
+
 def test_asking_twice_gives_the_same_lock() -> None:
     assert begin(HELD, running=True) == failover.Begin("already-held", HELD)
 

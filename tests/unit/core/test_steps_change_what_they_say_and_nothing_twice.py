@@ -72,6 +72,15 @@ def test_a_replica_is_promoted_once_with_the_planned_retention(rds: Rds, state_t
     assert rds.promotions == [{"DBInstanceIdentifier": "dev-db", "BackupRetentionPeriod": 7}]
 
 
+def test_the_promotion_is_noted_before_it_is_asked_for(rds: Rds, state_table: str) -> None:
+    store = hold(state_table)
+    seen: list[str] = []
+    rds.promote_read_replica = lambda **_: seen.append(store.read().promotion)  # type: ignore[method-assign]
+    load("database").handler(event("promote"), Context())
+    assert seen == [store.read().promotion]
+    assert seen[0]
+
+
 def test_a_replica_that_is_backing_up_is_left_alone_until_it_is_available(rds: Rds, state_table: str) -> None:
     hold(state_table)
     promote = load("database").handler

@@ -16,6 +16,8 @@ from botocore.config import Config
 
 # Retries below are short because the state machines retry by name; adaptive, because recovery is when APIs throttle.
 _NEAR = Config(connect_timeout=3, read_timeout=10, retries={"total_max_attempts": 3, "mode": "standard"})
+# Long enough for a function of the other side that starts cold inside its network.
+_PATIENT = Config(connect_timeout=3, read_timeout=25, retries={"total_max_attempts": 2, "mode": "standard"})
 _FAR = Config(connect_timeout=2, read_timeout=2, retries={"total_max_attempts": 1, "mode": "standard"})
 
 
@@ -28,7 +30,7 @@ def near(service: str) -> Any:
 @cache
 def patient(service: str, region: str) -> Any:
     """Make (once) a client for a region that is known to answer: the other side of a planned switchover."""
-    return boto3.client(service, region_name=region, config=_NEAR)  # type: ignore[call-overload]
+    return boto3.client(service, region_name=region, config=_PATIENT)  # type: ignore[call-overload]
 
 
 @cache

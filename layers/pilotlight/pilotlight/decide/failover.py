@@ -107,6 +107,7 @@ def begin(
             cool_down_until=(now + dt.timedelta(seconds=cool_down_seconds)).isoformat(timespec="seconds"),
             failure="",
             fence="",
+            promotion=record.promotion if resumes else "",
         ),
     )
 

@@ -8,7 +8,7 @@ from typing import Any
 from pilotlight.errors import PreconditionFailed
 from pilotlight.model import Request
 
-_EXAMPLE = '{"mode": "ungraceful", "reason": "why", "force": false}'
+_EXAMPLE = '{"mode": "ungraceful" or "graceful", "reason": "why", "force": false}'
 _LONGEST_REASON = 500
 GRACEFUL = "graceful"
 

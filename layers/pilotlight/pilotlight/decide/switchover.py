@@ -8,7 +8,7 @@ from pilotlight.decide import promotion
 from pilotlight.errors import PreconditionFailed
 
 if TYPE_CHECKING:
-    from pilotlight.model import Database, Quiet, Record
+    from pilotlight.model import Database, Doors, Quiet, Record
 
 
 def require_ready(source: Database | None, replica: Database | None, lag: int | None, most_lag: int) -> None:
@@ -97,19 +97,27 @@ def require_same_position(seen: Quiet, proven: str) -> None:
     )
 
 
+def is_closed(source: Database, doors: Doors) -> bool:
+    """Whether an earlier switchover left the source closed to writers."""
+    return source.security_groups == (doors.closed,)
+
+
 def require_may_open(record: Record, source: str, replica: Database | None) -> None:
     """Insist that opening the source makes no second writer.
 
-    Invariant: a source is opened only while it is the recorded active region and its replica is still one.
+    Invariant: a source is opened only while it is the recorded active region, the promotion of its replica was never
+    asked for, and the replica is still one. RDS alone would not do: right after PromoteReadReplica it still shows a
+    replica.
 
     Raises
     ------
     PreconditionFailed
         The other side is, or may be, a primary by now.
     """
-    if record.active_region == source and replica is not None and replica.source:
+    if record.active_region == source and not record.promotion and replica is not None and replica.source:
         return
+    asked = f", its promotion was asked for at {record.promotion}" if record.promotion else ""
     raise PreconditionFailed(
-        f"{source} stays closed: {record.active_region} is recorded as active and the other database is "
-        f"{promotion.describe(replica) if replica else 'missing'}. Opening it would make two writers."
+        f"{source} stays closed: {record.active_region} is recorded as active{asked}, and the other database is "
+        f"{promotion.describe(replica) if replica else 'missing'}. Opening it could make two writers."
     )

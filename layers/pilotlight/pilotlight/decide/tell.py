@@ -14,20 +14,14 @@ _RESUME = (
     "it goes on from there."
 )
 _CALLED_OFF = (
-    "The switchover was called off before anything irreversible: the source stays the active region. "
-    "After the repair start it again with the same input."
+    "Nothing irreversible was done: the source stays the active region. After the repair start the switchover again "
+    "with the same input. Should the source still be closed to writers, that opens it first."
 )
 
 
-def way_on(record: Record, *, irreversible: bool) -> str:
-    """Say how to go on after a failure.
-
-    Parameters
-    ----------
-    irreversible
-        Whether the replica is no longer one, or cannot be asked.
-    """
-    return _CALLED_OFF if record.mode == GRACEFUL and not irreversible else _RESUME
+def way_on(record: Record) -> str:
+    """Say how to go on after a failure: back is possible until the promotion was asked for."""
+    return _CALLED_OFF if record.mode == GRACEFUL and not record.promotion else _RESUME
 
 
 def already_active(record: Record) -> str:
@@ -46,7 +40,8 @@ def next_steps(record: Record, payload: Json) -> str:
     if record.mode == GRACEFUL:
         return (
             f"1. Point the application's name at {door} if nothing does that for you. "
-            f"2. {record.source} is a standby without instances, and its old database is frozen: leave it so. "
+            f"2. {record.source} has become a standby: see that it has no instances left; its old database is frozen, "
+            "leave it so. "
             f"3. {record.target} has no standby now: plan the way back."
         )
     return (
@@ -92,10 +87,10 @@ def drain_outcome(drain: Json) -> str:
     return f"{count} received transactions were NOT applied ({drain.get('detail') or drain['outcome']})"
 
 
-def failed(record: Record, environment: str, cause: str, posture: str, on: str = _RESUME) -> Json:
+def failed(record: Record, environment: str, cause: str, posture: str) -> Json:
     """Word the notification of a failover that did not work."""
     return {
         "kind": "failed",
         "subject": f"[{environment}] FAILOVER FAILED at epoch {record.epoch}: {record.target} is not active",
-        "message": "\n".join((cause, "", posture, "", on)),
+        "message": "\n".join((cause, "", posture, "", way_on(record))),
     }
