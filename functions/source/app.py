@@ -59,10 +59,10 @@ def quiet(call: Call) -> Json:
 
 
 def still(call: Call) -> Json:
-    """Look once more: since the proof nothing may have been written."""
+    """Look once more: what was written since the proof has to be proven too."""
     seen = _seen(call)
-    switchover.require_same_position(seen, str(call.payload["position"]))
-    return {"position": seen.position}
+    proven, budget = str(call.payload["position"]), call.plan.budgets.proof
+    return {"done": switchover.is_still(seen, proven, call.waited, budget), "position": seen.position}
 
 
 def reopen(call: Call) -> Json:

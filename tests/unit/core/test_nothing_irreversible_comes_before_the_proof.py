@@ -55,13 +55,17 @@ def test_a_source_that_does_not_come_to_rest_is_told() -> None:
         switchover.is_quiet(Quiet(read_only=False, connections=3, position="uuid:1-9"), "", 100, 100)
 
 
-@pytest.mark.parametrize(
-    "seen", [replace(AT_REST, position="uuid:1-10"), replace(AT_REST, read_only=False), replace(AT_REST, position="")]
-)
-def test_a_write_through_the_freeze_stops_the_switchover(seen: Quiet) -> None:
-    switchover.require_same_position(AT_REST, "uuid:1-9")
+def test_a_position_that_moved_is_proven_anew_and_not_called_a_breach() -> None:
+    assert switchover.is_still(AT_REST, "uuid:1-9", 100, 100)
+    assert not switchover.is_still(replace(AT_REST, position="uuid:1-10"), "uuid:1-9", 0, 100)
+    assert not switchover.is_still(replace(AT_REST, position=""), "", 0, 100)
+
+
+def test_a_source_that_goes_on_writing_stops_the_switchover() -> None:
     with pytest.raises(PreconditionFailed, match="passes through read_only"):
-        switchover.require_same_position(seen, "uuid:1-9")
+        switchover.is_still(replace(AT_REST, position="uuid:1-10"), "uuid:1-9", 100, 100)
+    with pytest.raises(PreconditionFailed, match="writable again"):
+        switchover.is_still(replace(AT_REST, read_only=False), "uuid:1-9", 0, 100)
 
 
 @pytest.mark.parametrize(

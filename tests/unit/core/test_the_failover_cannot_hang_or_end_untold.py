@@ -114,6 +114,9 @@ def test_nothing_waits_for_a_lost_primary() -> None:
 def test_a_planned_switchover_promotes_only_after_the_proof() -> None:
     main = MACHINE["States"]
     assert {name for name in on_the_way("graceful") if "Bring this region up" in targets(main[name])} == {
+        "Is it where it was?"
+    }
+    assert {name for name in on_the_way("graceful") if "Is it where it was?" in targets(main[name])} == {
         "Look at the source once more"
     }
     assert {name for name in on_the_way("graceful") if "Look at the source once more" in targets(main[name])} == {

@@ -80,21 +80,32 @@ def is_quiet(seen: Quiet, before: str, waited: int, budget: int) -> bool:
     return False
 
 
-def require_same_position(seen: Quiet, proven: str) -> None:
-    """Insist that the source has written nothing since the position that the replica has.
+def is_still(seen: Quiet, proven: str, waited: int, budget: int) -> bool:
+    """Decide whether the source has written nothing since the position that the replica was proven to have.
+
+    A position that moved is proven anew, and not taken for a breach: RDS itself writes ``mysql.rds_heartbeat2`` every
+    few minutes, past ``read_only`` and into the binary log.
 
     Raises
     ------
     PreconditionFailed
-        Somebody wrote through the freeze. The source is opened again.
+        It is no longer read-only, or it goes on moving until the budget is spent. The source is opened again.
     """
-    if seen.read_only and seen.position == proven:
-        return
-    raise PreconditionFailed(
-        f"the source wrote after it was frozen: it is at {seen.position or 'an unknown position'}, "
-        f"and the replica was proven to have {proven}. Somebody passes through read_only: "
-        "find the account (one with CONNECTION_ADMIN or SUPER), then start again."
-    )
+    if not seen.read_only:
+        raise PreconditionFailed(
+            "the source is writable again in the middle of the switchover: somebody changed read_only in its parameter "
+            "group, or a deployment did. See who, then start again."
+        )
+    if seen.position and seen.position == proven:
+        return True
+    if waited >= budget:
+        raise PreconditionFailed(
+            f"the source goes on writing after it was frozen, for {waited} s (budget {budget} s): it is at "
+            f"{seen.position or 'an unknown position'}, and the replica was proven to have {proven}. "
+            "Somebody passes through read_only: find the account (one with CONNECTION_ADMIN or SUPER), "
+            "then start again."
+        )
+    return False
 
 
 def is_closed(source: Database, doors: Doors) -> bool:
