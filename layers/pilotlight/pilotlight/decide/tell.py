@@ -68,6 +68,7 @@ def succeeded(record: Record, payload: Json) -> Json:
                 "",
                 f"Database   {plan['database']} is promoted, backups kept {plan['backup_retention_days']} days; "
                 + drain_outcome(drain),
+                f"           the source's last heartbeat in it: {drain.get('heartbeat_at') or 'unknown'}",
                 f"Compute    {compute['healthy']} healthy targets on {plan['image']} ({plan['image_created']})",
                 f"Functions  {', '.join(plan['functions']) or 'none'} on",
                 f"Verified   a write and a read through {plan['door']}",
@@ -91,6 +92,6 @@ def failed(record: Record, environment: str, cause: str, posture: str) -> Json:
     """Word the notification of a failover that did not work."""
     return {
         "kind": "failed",
-        "subject": f"[{environment}] FAILOVER FAILED at epoch {record.epoch}: {record.target} is not active",
+        "subject": f"[{environment}] FAILOVER FAILED at epoch {record.epoch}: active is still {record.active_region}",
         "message": "\n".join((cause, "", posture, "", way_on(record))),
     }
