@@ -140,6 +140,11 @@ class Operator:
         ][0]
         return found
 
+    def has_database(self, region: str = DR) -> bool:
+        """Say whether RDS knows the database."""
+        found = self.lab.client("rds", region).describe_db_instances()["DBInstances"]
+        return "dev-db" in [instance["DBInstanceIdentifier"] for instance in found]
+
     def group(self, region: str = DR) -> dict[str, Any]:
         """Read the Auto Scaling group."""
         found: dict[str, Any] = self.lab.client("autoscaling", region).describe_auto_scaling_groups(

@@ -15,6 +15,39 @@ def test_wrong_input_is_refused_by_name_and_changes_nothing(operator: Operator) 
     assert "'modus'" in ended.cause
     assert "'mode' is 'fast'" in operator.fail_over(mode="fast").cause
     assert (operator.posture(), operator.record()) == before
+
+
+def test_without_a_replica_nothing_is_touched_and_the_primary_serves_on(operator: Operator) -> None:
+    replica, rds = operator.database(), operator.lab.client("rds")
+    rds.modify_db_instance(DBInstanceIdentifier="dev-db", DeletionProtection=False, ApplyImmediately=True)
+    rds.delete_db_instance(DBInstanceIdentifier="dev-db", SkipFinalSnapshot=True)
+    operator.until(lambda: not operator.has_database(), "the replica is gone", 60)
+    ended = operator.fail_over()
+    assert (ended.status, ended.error) == ("FAILED", "PreconditionFailed")
+    for told in ("database dev-db does not exist", "nothing was changed", "start the failover again"):
+        assert told in ended.cause
+    assert operator.group()["DesiredCapacity"] == 0
+    assert operator.order(operator.door(PRIMARY), "while-without-replica")
+
+    operator.lab.set_scale(200)
+    rds.create_db_instance_read_replica(
+        DBInstanceIdentifier="dev-db",
+        SourceDBInstanceIdentifier=replica["ReadReplicaSourceDBInstanceIdentifier"],
+        KmsKeyId="alias/dev-pilotlight",
+        DBSubnetGroupName="dev-db",
+        DBParameterGroupName="dev-db",
+        VpcSecurityGroupIds=[group["VpcSecurityGroupId"] for group in replica["VpcSecurityGroups"]],
+    )
+    operator.until(lambda: operator.database()["DBInstanceStatus"] == "available", "the replica is there again", 90)
+    rds.modify_db_instance(
+        DBInstanceIdentifier="dev-db", BackupRetentionPeriod=7, DeletionProtection=True, ApplyImmediately=True
+    )
+    operator.until(
+        lambda: (seen := operator.database())["BackupRetentionPeriod"] == 7 and seen["DBInstanceStatus"] == "available",
+        "its backups are on",
+        90,
+    )
+    operator.lab.set_scale(20)
     operator.lab.lose(PRIMARY, "refuse")
 
 

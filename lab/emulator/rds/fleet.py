@@ -101,6 +101,7 @@ class Fleet:
         self._empty = EmptyData(self._home / "empty")
         # One for all: an instance that is made of another's data keeps working with it.
         self._password = secrets.token_hex(16)
+        self._ports: dict[tuple[str, str], int] = {}
         self._server_ids = itertools.count(1)
         self._files = itertools.count(1)
         self._starting = {region: threading.Lock() for region in lab.regions}
@@ -279,6 +280,7 @@ class Fleet:
                 server_id=server_id,
                 password=self._password,
                 empty=self._empty,
+                port=self._port(region, identifier),
             )
             database = Database(region, record, server)
             self._databases[record["DbiResourceId"]] = database
@@ -340,8 +342,13 @@ class Fleet:
                 replica.record["ReadReplicaSourceDBInstanceIdentifier"] = database.arn if by_arn else identifier
             store.set_scoped(account, database.region, identifier, database.record)
         # What points at the old name's address finds nobody there, as when RDS removes the old DNS name.
-        database.server.port = free_port()
+        database.server.port = self._port(database.region, identifier)
         self.show_endpoint(database)
+
+    def _port(self, region: str, identifier: str) -> int:
+        """Return a name's port: on AWS an instance that is made anew under a name has the address of the one before."""
+        with self.lock:
+            return self._ports.setdefault((region, identifier), free_port())
 
     @staticmethod
     def show_endpoint(database: Database) -> None:
