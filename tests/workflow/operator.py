@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -9,6 +10,8 @@ import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
+
+from botocore.exceptions import ClientError
 
 from tests.lab.running import ACCOUNT, DR, PRIMARY, ROOT
 
@@ -105,10 +108,11 @@ class Operator:
 
         return self.until(seen, f"{state} is entered", 120)
 
-    def stop(self, arn: str) -> None:
-        """Kill an execution where it is."""
-        self.states.stop_execution(executionArn=arn)
-        self.end_of(arn)
+    def stop(self, arn: str) -> bool:
+        """Kill an execution where it is; say whether it was still running."""
+        with contextlib.suppress(ClientError):  # it has just ended by itself
+            self.states.stop_execution(executionArn=arn)
+        return self.end_of(arn).status == "ABORTED"
 
     # What can be turned
 

@@ -104,7 +104,7 @@ def test_when_the_proof_does_not_come_the_source_serves_on_as_before(operator: O
 def test_a_switchover_killed_in_its_freeze_is_taken_back_by_the_next_start(operator: Operator) -> None:
     killed = operator.start(mode="graceful")
     assert operator.reaches(killed, "Prove that nothing is missing") == "entered"
-    operator.stop(killed)
+    assert operator.stop(killed)
     assert not operator.order(operator.door(PRIMARY), "in-between")
     ended = operator.fail_over(mode="graceful")
     assert (ended.status, ended.error) == ("FAILED", "PreconditionFailed")
