@@ -9,11 +9,11 @@ DEADLY = (
     "Plan",
     "Close the primary if it answers",
     "Apply what was received",
+    "Promote the database",
+    "Give the promotion time",
     "Pin the image",
     "Raise the capacity",
     "Switch the functions on",
-    "Promote the database",
-    "Give the promotion time",
     "Give the instances time",
     "Verify by a write and a read",
     "Record this region as active",
@@ -31,8 +31,8 @@ def test_whatever_state_it_was_killed_in(operator: Operator) -> None:
         if not operator.stop(arn):
             break
         killed.append(state)
-    # Late states pass faster than a hand is; those before must all have been killed in.
-    assert killed[:8] == list(DEADLY[:8])
+    # The promotion goes on while executions die, and once it is over the rest passes faster than a hand is.
+    assert killed[:6] == list(DEADLY[:6])
 
     ended = operator.fail_over()
     assert ended.status == "SUCCEEDED", ended.cause
