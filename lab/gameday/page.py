@@ -323,12 +323,18 @@ def _groups(steps: Sequence[Data]) -> list[tuple[str, list[Data]]]:
     plain = [step for step in steps if step["kind"] not in ("Parallel", "Map")]
     edges = [-math.inf, *(fork["start"] for fork in forks), math.inf]
     for start, end in zip(edges, edges[1:], strict=False):
-        section = [step for step in plain if start <= step["start"] < end]
+        section = [step for step in plain if _after(step, start) and not _after(step, end)]
         branches = dict.fromkeys(step["branch"] for step in section if step["branch"] != "main")
         groups.extend((branch, [step for step in section if step["branch"] == branch]) for branch in branches)
         if main := [step for step in section if step["branch"] == "main"]:
             groups.append(("" if start == -math.inf else "then", main))
     return groups
+
+
+def _after(step: Data, fork: float) -> bool:
+    """Say whether a step comes after a fork: one that took no time may have begun and ended in its very moment."""
+    over = step["branch"] == "main" and step["end"] <= fork
+    return bool(step["start"] >= fork and not over)
 
 
 def _row(name: str, note: str, bars: Iterable[tuple[str, float, float]], span: _Span, *, kind: str = "") -> str:

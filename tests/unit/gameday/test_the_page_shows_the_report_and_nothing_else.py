@@ -98,3 +98,15 @@ def test_lab_time_is_said_to_be_lab_time() -> None:
 def test_the_page_is_made_from_the_file_alone(tmp_path: Path) -> None:
     data, html = report().write(tmp_path)
     assert page.render(json.loads(data.read_text("utf-8"))) == html.read_text("utf-8")
+
+
+def test_a_step_that_took_no_time_before_a_fork_is_shown_before_it() -> None:
+    data = json.loads(json.dumps(report().as_json()))
+    steps = data["failover"]["steps"]
+    fork = next(step for step in steps if step["kind"] == "Parallel")
+    before = next(step for step in steps if step["name"] == "Close the primary if it answers")
+    before["start"] = before["end"] = fork["start"]
+    html = page.render(data)
+    branch = next(step for step in steps if step["branch"] != "main")["name"]
+    last = next(step for step in steps if step["name"] == "Verify by a write and a read")["name"]
+    assert html.index(before["name"]) < html.index(branch) < html.index(last)
