@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from pilotlight.aws import database
 from pilotlight.decide import promotion
+from pilotlight.errors import TransientError
 from pilotlight.step import Call, current, serve
 
 if TYPE_CHECKING:
     from pilotlight.model import Json
-from pilotlight.errors import TransientError
 
 
 def promote(call: Call) -> Json:

@@ -57,9 +57,7 @@ def _compute(environment: Environment, source: str) -> str:
 
 def _functions(environment: Environment, names: tuple[str, ...], source: str) -> str:
     client = clients.far("lambda", source)
-    for change in map(decide.to_standby, workload.look(names, client)):
-        if change.anything:
-            workload.apply(change, client)
+    workload.apply(map(decide.to_standby, workload.look(names, client)), client)
     return f"{len(names)} off"
 
 

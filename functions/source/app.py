@@ -40,14 +40,12 @@ def mark(call: Call) -> Json:
 
 
 def close(call: Call) -> Json:
-    """Stop the functions, shut the database's door, and make it read-only. The instances stay, to answer reads."""
+    """Stop the functions, shut the database's door, make it read-only. The instances stay, so calling off is quick."""
     source, environment = _source(call), call.environment
     lambdas, rds = clients.patient("lambda", source), clients.patient("rds", source)
-    for change in map(decide.to_standby, workload.look(call.plan.functions, lambdas)):
-        if change.anything:
-            workload.apply(change, lambdas)
+    workload.apply(map(decide.to_standby, workload.look(call.plan.functions, lambdas)), lambdas)
     database.set_door(environment.names.database, _doors(call).closed, rds)
-    database.set_read_only(environment.names.database, frozen=True, client=rds)
+    database.set_read_only(environment.names.parameter_group, frozen=True, client=rds)
     return {"closed": True}
 
 
@@ -74,11 +72,9 @@ def reopen(call: Call) -> Json:
     source, environment = _source(call), call.environment
     switchover.require_may_open(call.store.read(), source, database.describe(environment.names.database))
     lambdas, rds = clients.patient("lambda", source), clients.patient("rds", source)
-    database.set_read_only(environment.names.database, frozen=False, client=rds)
+    database.set_read_only(environment.names.parameter_group, frozen=False, client=rds)
     database.set_door(environment.names.database, _doors(call).open, rds)
-    for change in map(decide.to_active, workload.look(call.plan.functions, lambdas)):
-        if change.anything:
-            workload.apply(change, lambdas)
+    workload.apply(map(decide.to_active, workload.look(call.plan.functions, lambdas)), lambdas)
     return {"opened": True}
 
 

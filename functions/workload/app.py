@@ -17,9 +17,7 @@ def activate(call: Call) -> Json:
     plan = call.plan
     seen = workload.look(plan.functions)
     live = decide.is_active(seen, call.waited, plan.budgets.workload)
-    for change in map(decide.to_active, seen):
-        if change.anything:
-            workload.apply(change)
+    workload.apply(map(decide.to_active, seen))
     return {"done": live, "functions": len(seen), "waited": call.waited}
 
 

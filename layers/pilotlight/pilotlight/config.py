@@ -76,6 +76,11 @@ class Names:
         return f"{self.environment}-db"
 
     @property
+    def parameter_group(self) -> str:
+        """DB parameter group: the instance's own, under the instance's name."""
+        return self.database
+
+    @property
     def secret(self) -> str:
         """Secrets Manager secret with the database's credentials."""
         return f"{self.environment}/database"

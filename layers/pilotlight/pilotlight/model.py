@@ -114,7 +114,6 @@ class Database:
     host: str = ""
     port: int = 0
     backup_retention_days: int = 0
-    parameter_group: str = ""
     security_groups: tuple[str, ...] = ()
 
 

@@ -247,5 +247,5 @@ def test_a_function_goes_live_concurrency_first(aws: Any) -> None:
 
     from tests.unit.core.samples import OFF
 
-    workload.apply(to_active(OFF), Lambda())
+    workload.apply((to_active(OFF),), Lambda())
     assert calls == ["delete_function_concurrency", "update_event_source_mapping"]

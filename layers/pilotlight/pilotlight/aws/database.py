@@ -35,7 +35,6 @@ def describe(identifier: str, client: Any = None) -> Database | None:
         host=endpoint.get("Address", ""),
         port=endpoint.get("Port", 0),
         backup_retention_days=instance.get("BackupRetentionPeriod", 0),
-        parameter_group=next((group["DBParameterGroupName"] for group in instance.get("DBParameterGroups", [])), ""),
         security_groups=tuple(
             group["VpcSecurityGroupId"]
             for group in instance.get("VpcSecurityGroups", [])

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
 from pilotlight.aws import clients, faults
 from pilotlight.decide.workload import UNRESERVED, Change
 from pilotlight.model import Function, Trigger
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _TAG = "pilotlight:workload"
 _CONCURRENCY_TAG = "pilotlight:reserved-concurrency"
@@ -51,17 +54,20 @@ def _look(name: str, tags: dict[str, str], client: Any) -> Function:
     )
 
 
-def apply(change: Change, client: Any = None) -> None:
-    """Carry a change out. Off: triggers, then concurrency. On: concurrency, then triggers."""
+def apply(changes: Iterable[Change], client: Any = None) -> None:
+    """Carry changes out. Off: triggers, then concurrency. On: concurrency, then triggers."""
     lambdas = client or clients.near("lambda")
-    for trigger in change.triggers_off:
-        _switch(lambdas, trigger, enabled=False)
-    if change.concurrency == UNRESERVED:
-        lambdas.delete_function_concurrency(FunctionName=change.function)
-    elif change.concurrency is not None:
-        lambdas.put_function_concurrency(FunctionName=change.function, ReservedConcurrentExecutions=change.concurrency)
-    for trigger in change.triggers_on:
-        _switch(lambdas, trigger, enabled=True)
+    for change in changes:
+        for trigger in change.triggers_off:
+            _switch(lambdas, trigger, enabled=False)
+        if change.concurrency == UNRESERVED:
+            lambdas.delete_function_concurrency(FunctionName=change.function)
+        elif change.concurrency is not None:
+            lambdas.put_function_concurrency(
+                FunctionName=change.function, ReservedConcurrentExecutions=change.concurrency
+            )
+        for trigger in change.triggers_on:
+            _switch(lambdas, trigger, enabled=True)
 
 
 def _switch(lambdas: Any, trigger: str, *, enabled: bool) -> None:
