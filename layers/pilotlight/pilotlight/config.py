@@ -112,8 +112,22 @@ class Names:
 
     @property
     def failover(self) -> str:
-        """State machine in the DR region."""
+        """State machine in the DR region that switches, in either direction."""
         return f"{self.environment}-dr-failover"
+
+    @property
+    def reprotect(self) -> str:
+        """State machine in the DR region that builds a standby anew."""
+        return f"{self.environment}-dr-reprotect"
+
+    @property
+    def failback(self) -> str:
+        """State machine in the DR region that brings everything back to the primary."""
+        return f"{self.environment}-dr-failback"
+
+    def retired(self, epoch: int) -> str:
+        """RDS instance that lost its role in an epoch, kept under a name of its own."""
+        return f"{self.database}-retired-{epoch}"
 
 
 def settings_from(parameters: Mapping[str, str], path: str) -> Settings:
@@ -179,6 +193,8 @@ def settings_from(parameters: Mapping[str, str], path: str) -> Settings:
             verify=number("verify-budget-seconds", 1),
             freeze=number("freeze-budget-seconds", 1),
             proof=number("proof-budget-seconds", 1),
+            protection=number("protection-budget-seconds", 1),
+            snapshot=number("snapshot-budget-seconds", 1),
         ),
         cool_down_seconds=number("cool-down-seconds", 0),
         most_lag_seconds=number("most-lag-seconds", 1),

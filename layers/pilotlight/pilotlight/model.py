@@ -59,6 +59,8 @@ class Budgets:
     verify: int
     freeze: int
     proof: int
+    protection: int
+    snapshot: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,8 @@ class Record:
     """Who is active, and who is switching. One item in DR's state table.
 
     Invariant: ``epoch`` only rises, and rises with every taking of the lock, so a step that carries an older epoch
-    belongs to a switch that is over.
+    belongs to a switch that is over. ``since`` is the epoch in which the active region was recorded: what lost its role
+    then is named after it.
     """
 
     active_region: str
@@ -99,6 +102,7 @@ class Record:
     failure: str = ""
     fence: str = ""
     promotion: str = ""
+    since: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,18 @@ from pilotlight.model import (
 PRIMARY, DR = "eu-west-1", "eu-central-1"
 EXECUTION = f"arn:aws:states:{DR}:123456789012:execution:dev-dr-failover:one"
 OTHER = f"arn:aws:states:{DR}:123456789012:execution:dev-dr-failover:two"
-BUDGETS = Budgets(poll=5, drain=60, promotion=600, compute=900, workload=300, verify=120, freeze=100, proof=100)
+BUDGETS = Budgets(
+    poll=5,
+    drain=60,
+    promotion=600,
+    compute=900,
+    workload=300,
+    verify=120,
+    freeze=100,
+    proof=100,
+    protection=3600,
+    snapshot=3600,
+)
 SETTINGS = Settings(
     primary_region=PRIMARY,
     dr_region=DR,

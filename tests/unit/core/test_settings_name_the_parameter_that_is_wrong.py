@@ -23,6 +23,8 @@ SOUND = {
     "verify-budget-seconds": "120",
     "freeze-budget-seconds": "100",
     "proof-budget-seconds": "100",
+    "protection-budget-seconds": "3600",
+    "snapshot-budget-seconds": "3600",
     "most-lag-seconds": "30",
     "cool-down-seconds": "1800",
     "verify-path": "/pilotlight/verify",

@@ -11,7 +11,7 @@ from pilotlight.aws import clients, faults
 from pilotlight.model import Record
 
 _KEY = {"id": {"S": "switch"}}
-_NUMBERS = ("epoch",)
+_NUMBERS = ("epoch", "since")
 
 
 class Store:
