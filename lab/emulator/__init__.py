@@ -28,6 +28,7 @@ _MODULES: Final = (
     "workers",
     "outage",
     "stepfunctions",
+    "nested",
     "lambdas",
     "events",
     "s3",

@@ -49,6 +49,18 @@ def install(_lab: Lab) -> None:
     replace(stepfunctions, "_apply_output_path", _with_the_output_of_succeed)
 
 
+def execution_here() -> str:
+    """Return the ARN of the execution that the calling thread works for.
+
+    Returns
+    -------
+    str
+        Empty outside of any.
+    """
+    place = _place.get()
+    return place[0] if place else ""
+
+
 def _linked(original: Callable[..., Event]) -> Callable[..., Event]:
     @wraps(original)
     def add(execution: dict[str, Any], event_type: str, details: Event | None = None) -> Event:

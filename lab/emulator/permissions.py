@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from lab.emulator import here, replace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from lab.world import Lab
 
@@ -65,13 +65,13 @@ def _judge_state_machines(lab: Lab) -> None:
 
         return running
 
-    def allowed(role: str, function: str) -> bool:
+    def allowed(role: str, action: str, resource: str) -> bool:
         context = iam_evaluator.EvalContext(
             principal_arn=role,
             principal_type="AssumedRole",
             principal_account=lab.account,
-            action="lambda:InvokeFunction",
-            resource_arn=function,
+            action=action,
+            resource_arn=resource,
             region=here(),
         )
         policies = iam_evaluator._gather_role_policies(role.rsplit("/", 1)[-1], lab.account)
@@ -81,7 +81,7 @@ def _judge_state_machines(lab: Lab) -> None:
         def calling(reference: str, *args: Any, **kwargs: Any) -> Any:
             role = _role.get()
             _function, config, _name = lambda_svc._get_func_record_for_ref(reference)
-            if role and config and not allowed(role, config["FunctionArn"]):
+            if role and config and not allowed(role, "lambda:InvokeFunction", config["FunctionArn"]):
                 raise stepfunctions._ExecutionError(
                     "Lambda.AWSLambdaException",
                     f"{role} is not authorized to perform: lambda:InvokeFunction on resource: {config['FunctionArn']} "
@@ -91,5 +91,29 @@ def _judge_state_machines(lab: Lab) -> None:
 
         return calling
 
+    def nest(original: Callable[[str, Any], Any]) -> Callable[[str, Any], Any]:
+        def nesting(resource: str, given: Any) -> Any:
+            role = _role.get()
+            for action, on in _to_wait_for_a_child(given["StateMachineArn"]):
+                if role and not allowed(role, action, on):
+                    raise stepfunctions._ExecutionError(
+                        "StepFunctions.AWSStepFunctionsException",
+                        f"{role} is not authorized to perform: {action} on resource: {on}",
+                    )
+            return original(resource, given)
+
+        return nesting
+
     replace(stepfunctions, "_run_execution", run)
+    replace(stepfunctions, "_invoke_nested_start_execution_sync", nest)
     replace(stepfunctions, "_call_lambda", call)
+
+
+def _to_wait_for_a_child(machine: str) -> Iterator[tuple[str, str]]:
+    """Name what a role needs to run a child: AWS asks for the rule's part already when the machine is made."""
+    yield "states:StartExecution", machine
+    executions = machine.replace(":stateMachine:", ":execution:") + ":any"
+    yield from ((f"states:{action}Execution", executions) for action in ("Describe", "Stop"))
+    owner = ":".join(machine.split(":")[3:5])
+    rule = f"arn:aws:events:{owner}:rule/StepFunctionsGetEventsForStepFunctionsExecutionRule"
+    yield from ((f"events:{action}", rule) for action in ("PutTargets", "PutRule", "DescribeRule"))

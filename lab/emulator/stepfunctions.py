@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lab.emulator import here, replace, scope
 
@@ -50,10 +50,21 @@ def install(lab: Lab) -> None:
         return prefixed
 
     _end_in_time(lab)
+    replace(stepfunctions, "_fail_execution", _once)
 
     # AWS names a task's error after the exception class of its SDK for Java, for example
     # `Rds.DbInstanceNotFoundException`; MiniStack uses the code on the wire, `Rds.DBInstanceNotFound`.
     replace(stepfunctions, "_prefix_sdk_error", sdk_error_names)
+
+
+def _once(original: Callable[..., None]) -> Callable[..., None]:
+    """Let an execution end once: in MiniStack, the step that fails after its execution was stopped fails it anew."""
+
+    def fail(execution: dict[str, Any], error: str, cause: str) -> None:
+        if execution["status"] == "RUNNING":
+            original(execution, error, cause)
+
+    return fail
 
 
 def _end_in_time(lab: Lab) -> None:
