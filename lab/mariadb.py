@@ -45,6 +45,11 @@ _PROCEDURES: Final = (
     "CREATE OR REPLACE PROCEDURE mysql.rds_stop_replication() STOP SLAVE",
     "CREATE OR REPLACE PROCEDURE mysql.rds_kill(IN thread BIGINT) KILL CONNECTION thread",
     "CREATE OR REPLACE PROCEDURE mysql.rds_kill_query(IN thread BIGINT) KILL QUERY thread",
+    # RDS's configuration is each instance's own. Here nothing acts on it: the lab's servers keep all of their logs.
+    "CREATE TABLE IF NOT EXISTS mysql.rds_configuration (name VARCHAR(100) PRIMARY KEY, value VARCHAR(100))",
+    "CREATE OR REPLACE PROCEDURE mysql.rds_set_configuration(IN setting VARCHAR(30), IN wanted INT) BEGIN "
+    "SET SESSION sql_log_bin = 0; REPLACE INTO mysql.rds_configuration VALUES (setting, wanted); "
+    "SET SESSION sql_log_bin = 1; END",
 )
 
 _START_TIMEOUT: Final = 60.0

@@ -5,14 +5,21 @@ It reaches no state table, so it knows no lock: who calls it for a switch holds 
 
 from __future__ import annotations
 
+import dataclasses
 import os
+import re
+import tempfile
 
 from pilotlight import sql
+from pilotlight.aws import evidence
 from pilotlight.aws.secret import credentials
 from pilotlight.decide import promotion
-from pilotlight.errors import PreconditionFailed
+from pilotlight.errors import FatalError, PilotLightError, PreconditionFailed
 from pilotlight.model import Json, as_json
+from pilotlight.sql import binlog
 from pilotlight.step import Call, serve
+
+_NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
 
 
 def _server(call: Call) -> sql.Server:
@@ -42,15 +49,13 @@ def drain(call: Call) -> Json:
 
 def prepare(call: Call) -> Json:
     """Make the heartbeat and the application's account in the active database, or bring them in line."""
-    schema = os.environ.get("DATABASE_NAME", "")
-    if not schema:
-        raise PreconditionFailed(
-            "environment variable DATABASE_NAME is not set on this function: deploy the stack again"
-        )
+    schema = _variable("DATABASE_NAME")
     names = call.environment.names
     master, application = credentials(names.secret), credentials(names.application_secret)
     with _server(call) as server:
         sql.prepare(server, master.username, application, schema)
+        # A deployment may as well fail: who deploys is there to mend it.
+        sql.keep_log(server)
         return {"prepared": True, "server": server.dialect.name}
 
 
@@ -76,7 +81,57 @@ def beat(call: Call) -> Json:
     """Let the heartbeat beat in a database that was promoted or opened again."""
     with _server(call) as server:
         sql.beat(server)
-    return {"beating": True}
+        # A failover may not fail for what will be asked for at the next one only.
+        try:
+            sql.keep_log(server)
+        except PilotLightError as error:
+            return {"beating": True, "log_kept": False, "detail": str(error)}
+    return {"beating": True, "log_kept": True, "detail": ""}
 
 
-handler = serve("sql", {"drain": drain, "prepare": prepare, "mark": mark, "quiet": quiet, "prove": prove, "beat": beat})
+def position(call: Call) -> Json:
+    """Say how far a database is."""
+    with _server(call) as server:
+        return as_json(sql.position(server))
+
+
+def compare(call: Call) -> Json:
+    """Count and list what an old database has and the new one, in the other region, never got."""
+    bucket = _variable("EVIDENCE_BUCKET")
+    name = str(call.payload["name"])
+    if not _NAME.fullmatch(name):
+        raise FatalError(f"'name' is {name!r}: it must be a database's, in small letters, digits and hyphens")
+    database = call.payload["database"]
+    host, port = str(database["host"]), int(database["port"])
+    login = credentials(call.environment.names.secret)
+    with sql.connect(host, port, login) as server, tempfile.TemporaryFile() as file:
+        kind = server.dialect
+        found, lines = sql.compare(
+            server, str(call.payload["executed"]), lambda since: binlog.read(host, port, login, kind, since), file
+        )
+        if lines:
+            place = evidence.keep(bucket, f"divergence/{name}/missing.jsonl", file)
+            found = dataclasses.replace(found, evidence=place)
+    return as_json(found)
+
+
+def _variable(name: str) -> str:
+    value = os.environ.get(name, "")
+    if not value:
+        raise PreconditionFailed(f"environment variable {name} is not set on this function: deploy the stack again")
+    return value
+
+
+handler = serve(
+    "sql",
+    {
+        "drain": drain,
+        "prepare": prepare,
+        "mark": mark,
+        "quiet": quiet,
+        "prove": prove,
+        "beat": beat,
+        "position": position,
+        "compare": compare,
+    },
+)

@@ -14,8 +14,8 @@ from .templates import ROOT, many, statements, steps
 
 CORE = ROOT / "layers" / "pilotlight" / "pilotlight"
 SERVICES = (
-    "autoscaling", "dynamodb", "ec2", "elbv2", "lambda", "rds", "resourcegroupstaggingapi", "secretsmanager", "sns",
-    "ssm", "stepfunctions",
+    "autoscaling", "dynamodb", "ec2", "elbv2", "lambda", "rds", "resourcegroupstaggingapi", "s3",
+    "secretsmanager", "sns", "ssm", "stepfunctions",
 )  # fmt: skip
 # Of GetFunction only the tags are read, and they are left out of the answer for whoever may not list them.
 IMPLIED = {"GetFunction": {"ListTags"}}
@@ -129,4 +129,4 @@ def test_the_reading_of_the_code_finds_something() -> None:
     assert "ModifyDBInstance" in needed("fence")
     assert {"InvokeFunction", "ModifyDBParameterGroup", "DeleteFunctionConcurrency"} <= needed("source")
     assert "GetParametersByPath" in needed("control")
-    assert needed("sql") == {"GetSecretValue"}
+    assert needed("sql") == {"GetSecretValue", "PutObject"}

@@ -17,7 +17,8 @@ def test_every_folder_of_functions_is_deployed() -> None:
 @pytest.mark.parametrize("name", sorted(FUNCTIONS))
 def test_a_function_ends_by_itself_and_is_traced_and_logged(name: str) -> None:
     function = FUNCTIONS[name]
-    assert 0 < function["Timeout"] <= 60
+    # One reads the log of an old database, for a while.
+    assert 0 < function["Timeout"] <= (120 if name == "SqlFunction" else 60)
     assert function["Tracing"] == "Active"
     assert function["Runtime"] == "python3.13"
     assert function["LoggingConfig"] == {"LogGroup": {"Ref": "FunctionsLog"}}

@@ -51,6 +51,7 @@ def test_who_may_talk_to_whom() -> None:
         ("Function", "out", "Database", 3306),
         ("Function", "out", "ClosedDatabase", 3306),
         ("Function", "out", "Endpoint", 443),
+        ("Function", "out", "S3", 443),
         ("Database", "in", "Application", 3306),
         ("Database", "in", "Function", 3306),
         ("ClosedDatabase", "in", "Function", 3306),

@@ -41,7 +41,7 @@ CONTROL_PLANES_ELSEWHERE = ("iam", "route53", "cloudformation", "organizations",
 CHANGES = {
     "control": {"ssm:PutParameter"},
     "database": {"rds:PromoteReadReplica"},
-    "sql": set(),
+    "sql": {"s3:PutObject"},
     "compute": {
         "ssm:PutParameter",
         "ec2:CreateLaunchTemplateVersion",

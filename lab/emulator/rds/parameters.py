@@ -36,6 +36,7 @@ TABLE: Final[Mapping[str, Parameter]] = {
     # replication
     "binlog_format": Parameter("binlog_format"),
     "binlog_row_image": Parameter("binlog_row_image"),
+    "binlog_row_metadata": Parameter("binlog_row_metadata"),
     "binlog_expire_logs_seconds": Parameter("binlog_expire_logs_seconds"),
     "log_bin_trust_function_creators": Parameter("log_bin_trust_function_creators"),
     "replica_net_timeout": Parameter("slave_net_timeout"),

@@ -160,6 +160,35 @@ class Replication:
 
 
 @dataclass(frozen=True, slots=True)
+class Position:
+    """How far a database is, as GTID sets: what it has applied of others, and what it could send to a replica.
+
+    MySQL keeps one set for both.
+    """
+
+    executed: str
+    written: str
+
+
+@dataclass(frozen=True, slots=True)
+class Divergence:
+    """What an old database holds that the new one never got.
+
+    ``transactions`` is counted by name, and exact even where the log cannot be read; -1 where there is no name to
+    count by. The rest comes from the log: ``listed`` is False where it could not be read, ``truncated`` is True where
+    it was read in part, and ``detail`` says why.
+    """
+
+    transactions: int
+    rows: int = 0
+    tables: Mapping[str, Mapping[str, int]] = dataclasses.field(default_factory=dict)
+    listed: bool = False
+    truncated: bool = False
+    evidence: str = ""
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Image:
     """An AMI in one region."""
 

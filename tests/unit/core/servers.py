@@ -83,6 +83,7 @@ _STATEMENTS = {
     "marked": "SELECT marked_at FROM pilotlight.marker",
     "write_marker": "REPLACE INTO pilotlight.marker",
     "heartbeat": "SELECT beat_at",
+    "retention": "CALL mysql.rds_set_configuration",
     "rest": "ALTER EVENT pilotlight.heartbeat DISABLE",
     "grants": "SHOW GRANTS",
     "create_user": "CREATE USER",

@@ -43,7 +43,7 @@ def test_the_state_machine_sends_what_the_samples_show() -> None:
     sent = set(re.findall(r'"FunctionName": "\$\{(\w+)FunctionArn\}",\s*"Payload": \{\s*"action": "(\w+)"', machine))
     assert {f"{function.lower()}-{action}" for function, action in sent} <= {path.stem for path in EVENTS}
     # What no state sends: the rule's, for an execution that was stopped, and what functions ask of functions.
-    by_others = {"notify-ended", "sql-prepare", "sql-mark", "sql-quiet"}
+    by_others = {"notify-ended", "sql-prepare", "sql-mark", "sql-quiet", "sql-position", "sql-compare"}
     assert {path.stem for path in EVENTS if path.stem.split("-")[0] in STEPS} - {
         f"{function.lower()}-{action}" for function, action in sent
     } == by_others

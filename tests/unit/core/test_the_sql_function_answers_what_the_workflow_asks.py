@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
+import pymysql
 import pytest
 
 from pilotlight import sql
+from pilotlight.aws import evidence
 from pilotlight.aws.secret import Credentials
-from pilotlight.errors import PreconditionFailed
+from pilotlight.errors import FatalError, PreconditionFailed, TransientError
+from pilotlight.sql import binlog
 from tests.unit.core.conftest import Context, load
 from tests.unit.core.samples import event
 from tests.unit.core.servers import POSITIONS, Fake, server
@@ -66,7 +69,78 @@ def test_a_source_is_marked_quieted_and_let_beat(ask: Asked) -> None:
     assert any(given[:1] == (3,) and given[1].startswith("arn:aws:states:") for given in fake.given if given)
     answer, _ = ask("quiet", DATABASE, processes=[], read_only=[{"value": 1}])
     assert answer == {"read_only": True, "connections": 0, "position": POSITIONS["mysql"]}
-    assert ask("beat", DATABASE)[0] == {"beating": True}
+    assert ask("beat", DATABASE)[0] == {"beating": True, "log_kept": True, "detail": ""}
+
+
+def test_only_a_deployment_stops_where_the_log_cannot_be_kept(ask: Asked) -> None:
+    answer, fake = ask("beat", DATABASE)
+    assert ("CALL mysql.rds_set_configuration('binlog retention hours', %s)", (72,)) in zip(
+        fake.told, fake.given, strict=False
+    )
+    refused = pymysql.err.OperationalError(1644, "no such setting")
+    answer, _ = ask("beat", DATABASE, retention=refused)
+    assert (answer["beating"], answer["log_kept"]) == (True, False)
+    assert "no such setting" in answer["detail"]
+    with pytest.raises(TransientError, match="no such setting"):
+        ask("prepare", DATABASE, retention=refused)
+
+
+def test_a_database_says_how_far_it_is(ask: Asked) -> None:
+    answer, _ = ask("position", DATABASE, position=[{"value": "u:1-3,\nv:1"}])
+    assert answer == {"executed": "u:1-3,v:1", "written": "u:1-3,v:1"}
+
+
+@pytest.fixture
+def kept(monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
+    """What was put into the bucket."""
+    kept: dict[str, bytes] = {}
+
+    def keep(bucket: str, key: str, lines: BinaryIO) -> str:
+        lines.seek(0)
+        kept[f"{bucket}/{key}"] = lines.read()
+        return f"s3://{bucket}/{key}"
+
+    monkeypatch.setenv("EVIDENCE_BUCKET", "dev-evidence")
+    monkeypatch.setattr(evidence, "keep", keep)
+    return kept
+
+
+def test_an_old_database_is_compared(ask: Asked, monkeypatch: pytest.MonkeyPatch, kept: dict[str, bytes]) -> None:
+    asked: list[object] = []
+
+    def read(*given: object) -> list[binlog.Item]:
+        asked.extend(given)
+        row = binlog.Row("app", "orders", None, {"id": 1}, "2026-11-22T10:00:00+00:00")
+        return [binlog.Began("u:9"), row, binlog.Began("u:10")]
+
+    monkeypatch.setattr(binlog, "read", read)
+    wanted = DATABASE | {"executed": "u:1-8", "name": "dev-db-retired-3"}
+    answer, _ = ask("compare", wanted, position=[{"value": "u:1-10"}])
+    assert answer == {
+        "transactions": 2,
+        "rows": 1,
+        "tables": {"app.orders": {"inserted": 1, "updated": 0, "deleted": 0}},
+        "listed": True,
+        "truncated": False,
+        "evidence": "s3://dev-evidence/divergence/dev-db-retired-3/missing.jsonl",
+        "detail": "",
+    }
+    assert (asked[0], asked[1], asked[-1]) == ("db.example", 3306, "u:1-8")
+    assert [json.loads(line)["after"] for line in kept.popitem()[1].splitlines()] == [{"id": 1}]
+
+    answer, _ = ask("compare", wanted, position=[{"value": "u:1-8"}])
+    assert (answer["transactions"], answer["listed"], answer["evidence"], kept) == (0, True, "", {})
+
+
+def test_a_comparison_needs_a_bucket_and_a_name(
+    ask: Asked, monkeypatch: pytest.MonkeyPatch, kept: dict[str, bytes]
+) -> None:
+    for name in ("", "../elsewhere", "Dev"):
+        with pytest.raises(FatalError, match="name"):
+            ask("compare", DATABASE | {"executed": "u:1", "name": name})
+    monkeypatch.delenv("EVIDENCE_BUCKET")
+    with pytest.raises(PreconditionFailed, match="EVIDENCE_BUCKET"):
+        ask("compare", DATABASE | {"executed": "u:1", "name": "dev-db-retired-3"})
 
 
 def test_a_replica_is_asked_for_the_proof(ask: Asked) -> None:

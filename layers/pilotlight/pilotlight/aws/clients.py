@@ -20,6 +20,9 @@ _NEAR = Config(connect_timeout=3, read_timeout=10, retries={"total_max_attempts"
 _PATIENT = Config(connect_timeout=3, read_timeout=25, retries={"total_max_attempts": 2, "mode": "standard"})
 _FAR = Config(connect_timeout=2, read_timeout=2, retries={"total_max_attempts": 1, "mode": "standard"})
 
+# A list that another function makes takes it up to two minutes; asked twice, it would be made twice at once.
+_LISTENING = Config(connect_timeout=3, read_timeout=130, retries={"total_max_attempts": 1, "mode": "standard"})
+
 
 @cache
 def near(service: str) -> Any:
@@ -37,3 +40,9 @@ def patient(service: str, region: str) -> Any:
 def far(service: str, region: str) -> Any:
     """Make (once) a client for the other region: at most 2 s to connect, 2 s to answer, no second try."""
     return boto3.client(service, region_name=region, config=_FAR)  # type: ignore[call-overload]
+
+
+@cache
+def listening(service: str, region: str) -> Any:
+    """Make (once) a client that waits for what takes long in any region: a function that reads a database's log."""
+    return boto3.client(service, region_name=region, config=_LISTENING)  # type: ignore[call-overload]

@@ -7,6 +7,7 @@ group, and a kill through the procedure that RDS has for it.
 
 from pilotlight.sql.accounts import prepare
 from pilotlight.sql.dialect import UNKNOWN
+from pilotlight.sql.divergence import compare, keep_log, position
 from pilotlight.sql.freeze import mark, prove, quiet
 from pilotlight.sql.heartbeat import beat, last_beat
 from pilotlight.sql.replica import replication
@@ -16,9 +17,12 @@ __all__ = [
     "UNKNOWN",
     "Server",
     "beat",
+    "compare",
     "connect",
+    "keep_log",
     "last_beat",
     "mark",
+    "position",
     "prepare",
     "prove",
     "quiet",

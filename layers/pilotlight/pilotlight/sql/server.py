@@ -182,24 +182,11 @@ def connect(host: str, port: int, credentials: Credentials, authorities: Path = 
     TransientError
         The server did not answer.
     """
-    if authorities.exists():
-        context = ssl.create_default_context(cafile=authorities)
-    else:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
     address = f"the database at {host}:{port}"
     try:
         connection = pymysql.connect(
-            host=host,
-            port=port,
-            user=credentials.username,
-            password=credentials.password,
-            ssl=context,
+            **settings(host, port, credentials, _ANSWER_SECONDS, authorities),
             autocommit=True,
-            connect_timeout=_CONNECT_SECONDS,
-            read_timeout=_ANSWER_SECONDS,
-            write_timeout=_ANSWER_SECONDS,
             cursorclass=pymysql.cursors.DictCursor,
         )
     except pymysql.err.OperationalError as error:
@@ -210,6 +197,28 @@ def connect(host: str, port: int, credentials: Credentials, authorities: Path = 
             ) from error
         raise TransientError(f"{address} does not answer: {error}") from error
     return Server(connection, address)
+
+
+def settings(
+    host: str, port: int, credentials: Credentials, answer_seconds: int, authorities: Path = _AUTHORITIES
+) -> dict[str, Any]:
+    """Make what PyMySQL is told for a connection over TLS that waits so long for each answer."""
+    if authorities.exists():
+        context = ssl.create_default_context(cafile=authorities)
+    else:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return {
+        "host": host,
+        "port": port,
+        "user": credentials.username,
+        "password": credentials.password,
+        "ssl": context,
+        "connect_timeout": _CONNECT_SECONDS,
+        "read_timeout": answer_seconds,
+        "write_timeout": answer_seconds,
+    }
 
 
 def _code(error: pymysql.err.Error) -> int:
