@@ -190,6 +190,12 @@ def test_what_cannot_be_decoded_is_told() -> None:
     assert "1 events" in found.details[0]
 
 
+def test_a_log_without_names_of_columns_is_told() -> None:
+    found, lines = listed([Began("a"), row(after={"@1": 1}), row(before={"@1": 1}), INSERT])
+    assert (found.rows, found.truncated, len(found.details), len(lines)) == (3, False, 1, 3)
+    assert "by place" in found.details[0]
+
+
 VALUES = st.recursive(
     st.none()
     | st.booleans()

@@ -142,7 +142,7 @@ def write(
     ``found`` is as far as it came, also when reading fails.
     """
     until = clock() + limits.seconds
-    gtid, unreadable = "", 0
+    gtid, unreadable, nameless = "", 0, False
     for item in items:
         if isinstance(item, binlog.Began):
             gtid = item.gtid
@@ -151,6 +151,7 @@ def write(
             _write(found, out, _line(item, gtid))
             if isinstance(item, binlog.Row):
                 _count(found, item)
+                nameless = nameless or "@1" in (item.after or item.before or {})
             elif isinstance(item, binlog.Unreadable):
                 unreadable += 1
                 found.truncated = True
@@ -158,6 +159,11 @@ def write(
             found.truncated = True
             found.details.append(f"the list ends at {reached}: read the rest from the old database's log")
             break
+    if nameless:
+        found.details.append(
+            "the log names no columns (binlog_row_metadata was not full): values are listed by place, @1 first, and "
+            "large unsigned numbers as negative ones"
+        )
     if unreadable:
         found.details.append(f"{unreadable} events could not be decoded and are listed without their rows")
 
