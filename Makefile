@@ -95,6 +95,18 @@ failover: setup ## Fail over to the DR region, now
 switchover: setup ## Move the service to the DR region as planned, without losing a write; both regions must be well
 	@scripts/failover $(ENVIRONMENT) $(DR_REGION) graceful
 
+.PHONY: failback
+failback: setup ## Go back to the primary region without losing a write (METHOD=snapshot: without a replica, with a long freeze)
+	@python -m scripts.failback $(ENVIRONMENT) $(DR_REGION) $(or $(METHOD),replica)
+
+.PHONY: retired
+retired: setup ## List the databases that lost their role and are kept: size, cost, what they hold
+	@python -m scripts.retired list $(ENVIRONMENT) $(PRIMARY_REGION) $(DR_REGION)
+
+.PHONY: retire-purge
+retire-purge: setup ## Remove one of them for good, by its whole name (ID=dev-db-retired-3)
+	@python -m scripts.retired purge $(ENVIRONMENT) "$(ID)" $(PRIMARY_REGION) $(DR_REGION)
+
 ##@ The house
 
 .PHONY: lock

@@ -73,6 +73,7 @@ CHANGES = {
         "lambda:UpdateEventSourceMapping",
     },
     "notify": {"sns:Publish"},
+    "failback": set(),
 }
 FAILOVER = steps()
 # The region that is left: tried by the one, waited for by the other.
@@ -135,7 +136,7 @@ def test_a_role_is_handed_to_one_service(name: str, statement: Any) -> None:
         assert "*" not in str(statement["Resource"])
 
 
-@pytest.mark.parametrize("name", [*sorted(FAILOVER), "Failover"])
+@pytest.mark.parametrize("name", [*sorted(FAILOVER), "Failover", "Failback"])
 def test_a_failover_never_reaches_for_a_control_plane_elsewhere(name: str) -> None:
     granted = [
         action

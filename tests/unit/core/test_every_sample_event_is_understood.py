@@ -12,7 +12,7 @@ from pilotlight.model import as_json, plan_from
 from tests.unit.core.conftest import ROOT
 
 EVENTS = sorted((ROOT / "events").glob("*.json"))
-STEPS = ("control", "database", "sql", "source", "compute", "workload", "verify", "fence", "notify")
+STEPS = ("control", "database", "sql", "source", "compute", "workload", "verify", "fence", "notify", "failback")
 
 
 def actions(function: str) -> set[str]:
@@ -38,9 +38,9 @@ def test_a_sample_is_what_the_state_machine_would_send(path: Any) -> None:
         assert json.loads(json.dumps(as_json(plan_from(event["plan"])))) == event["plan"]
 
 
-def test_the_state_machine_sends_what_the_samples_show() -> None:
-    machine = (ROOT / "statemachine" / "failover.asl.json").read_text()
-    sent = set(re.findall(r'"FunctionName": "\$\{(\w+)FunctionArn\}",\s*"Payload": \{\s*"action": "(\w+)"', machine))
+def test_the_state_machines_send_what_the_samples_show() -> None:
+    machines = "".join(path.read_text() for path in (ROOT / "statemachine").glob("*.asl.json"))
+    sent = set(re.findall(r'"FunctionName": "\$\{(\w+)FunctionArn\}",\s*"Payload": \{\s*"action": "(\w+)"', machines))
     assert {f"{function.lower()}-{action}" for function, action in sent} <= {path.stem for path in EVENTS}
     # What no state sends: the rule's, for an execution that was stopped, and what functions ask of functions.
     by_others = {"notify-ended", "sql-prepare", "sql-mark", "sql-quiet", "sql-position", "sql-compare"}
