@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pilotlight.aws import compute, parameters
+from pilotlight.aws import clients, compute, parameters
 from pilotlight.decide import capacity
 from pilotlight.errors import PreconditionFailed
 from pilotlight.step import Call, current, serve
 
 if TYPE_CHECKING:
-    from pilotlight.model import Group, Json
+    from pilotlight.model import Group, Json, Plan
 
 
 def pin(call: Call) -> Json:
     """Make (or find) the launch template version of the planned image, and record the image as the region's."""
     plan = call.plan
-    version = compute.pinned_version(_group(plan.group).launch_template or plan.launch_template, plan.image)
+    template = _group(plan).launch_template or plan.launch_template
+    version = compute.pinned_version(template, plan.image, clients.at("ec2", plan.target))
     # What a later version of the template resolves its image from: a deployment must not bring an older one back.
-    parameters.put(f"{call.environment.prefix}/image-id", plan.image)
+    parameters.put(f"{call.environment.prefix}/image-id", plan.image, clients.at("ssm", plan.target))
     return {"version": version, "image": plan.image}
 
 
@@ -26,13 +27,14 @@ def raise_capacity(call: Call) -> Json:
     """Set the group to production size if it is not, and say how many targets are healthy."""
     plan = call.plan
     version = str(call.payload["version"])
-    found = _group(plan.group)
+    scaling = clients.at("autoscaling", plan.target)
+    found = _group(plan)
     wanted = capacity.raised(plan.capacity, found.capacity)
     if (found.capacity, found.version) != (wanted, version):
-        compute.resize(plan.group, wanted, plan.launch_template, version)
-        found = _group(plan.group)
-    targets = compute.targets(found.target_groups)
-    problems = compute.launch_problems(plan.group) if call.waited >= plan.budgets.compute else ()
+        compute.resize(plan.group, wanted, plan.launch_template, version, scaling)
+        found = _group(plan)
+    targets = compute.targets(found.target_groups, clients.at("elbv2", plan.target))
+    problems = compute.launch_problems(plan.group, scaling) if call.waited >= plan.budgets.compute else ()
     enough = capacity.is_enough(found, targets, plan.healthy_targets, call.waited, plan.budgets.compute, problems)
     return {
         "done": enough,
@@ -43,10 +45,12 @@ def raise_capacity(call: Call) -> Json:
     }
 
 
-def _group(name: str) -> Group:
-    found = compute.group(name)
+def _group(plan: Plan) -> Group:
+    found = compute.group(plan.group, clients.at("autoscaling", plan.target))
     if found is None:
-        raise PreconditionFailed(f"Auto Scaling group {name} is gone: deploy the stack, then start the failover again")
+        raise PreconditionFailed(
+            f"Auto Scaling group {plan.group} is gone: deploy the stack in {plan.target}, then start the failover again"
+        )
     return found
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from pilotlight.aws import compute, database, executions, parameters, workload
+from pilotlight.aws import clients, compute, database, executions, parameters, workload
 from pilotlight.config import Environment, settings_from
 from pilotlight.decide import failover, images, promotion, request, tell
-from pilotlight.errors import TransientError
+from pilotlight.errors import PreconditionFailed, TransientError
 from pilotlight.model import Json, Record, Settings, as_json
 from pilotlight.step import Call, current, serve
 
@@ -31,68 +32,87 @@ def _settings(environment: Environment) -> Settings:
 
 def begin(call: Call) -> Json:
     """Check the input, then take the lock and the epoch in one conditional write."""
-    asked = request.check(call.payload.get("input"))
-    settings = _settings(call.environment)
+    environment = call.environment
+    regions = environment.primary_region, environment.dr_region
+    asked = request.check(call.payload.get("input"), *regions)
+    if asked.method == request.SNAPSHOT:
+        raise PreconditionFailed(
+            "'method' is 'snapshot', which this version cannot carry out: nothing was changed. Start with 'replica'."
+        )
+    settings = _settings(environment)
     store = call.store
     for _ in range(_TRIES):
         seen = store.read()
         running = seen.holder != call.execution and seen.lock == "held" and executions.is_running(seen.holder)
-        decision = failover.begin(
-            seen, asked, call.execution, running, call.environment.region, _now(), settings.cool_down_seconds
-        )
+        decision = failover.begin(seen, asked, call.execution, running, regions, _now(), settings.cool_down_seconds)
         if decision.outcome != "take" or store.replace(seen, decision.record):
             record = decision.record
             return {
                 "outcome": decision.outcome,
                 "epoch": record.epoch,
-                "source": record.source or call.environment.primary_region,
-                "target": call.environment.region,
-                "mode": record.mode,
+                "source": next(region for region in regions if region != asked.target),
+                "target": asked.target,
+                "mode": asked.mode,
+                "method": asked.method,
+                "passed": decision.passed,
+                "interrupted": decision.interrupted,
                 "next": tell.already_active(record) if decision.outcome == "already-active" else "",
             }
     raise TransientError("the record changes faster than it can be read: try again")
 
 
 def plan(call: Call) -> Json:
-    """Look at what stands in DR and say what will be done to it; refuse while nothing is changed."""
+    """Look at what stands in the target and say what will be done to it; refuse while nothing is changed."""
     environment = call.environment
     names = environment.names
     settings = _settings(environment)
+    seen = call.store.read()
+    there = _there(seen.target)
     return as_json(
         failover.plan(
-            call.store.read(),
+            seen,
             environment.name,
             settings,
-            database.describe(names.database),
-            images.newest_complete(compute.images(environment.name)),
-            compute.group(names.group),
-            compute.door(names.load_balancer),
-            workload.functions(environment.name, settings.workload_functions),
+            database.describe(names.database, there("rds")),
+            images.newest_complete(compute.images(environment.name, there("ec2"))),
+            compute.group(names.group, there("autoscaling")),
+            compute.door(names.load_balancer, there("elbv2")),
+            workload.functions(
+                environment.name, settings.workload_functions, there("resourcegroupstaggingapi"), there("lambda")
+            ),
             {"database": names.database, "group": names.group, "load_balancer": names.load_balancer},
         )
     )
 
 
 def record(call: Call) -> Json:
-    """Record this region as active: in the state table, and in the parameter that a deployment follows."""
+    """Record the target as active: in the state table, and in the parameter that its deployments follow."""
     store = call.store
     seen = store.read()
-    region = call.environment.region
-    if not store.replace(seen, replace(seen, active_region=region)):
-        raise TransientError("the record changed while this region was being recorded as active: try again")
-    parameters.put(f"{call.environment.prefix}/active-region", region)
+    region = seen.target
+    # Asked again, it keeps the epoch of the first time: what lost its role then is named after it.
+    since = seen.since if seen.active_region == region else seen.epoch
+    if not store.replace(seen, replace(seen, active_region=region, since=since)):
+        raise TransientError(f"the record changed while {region} was being recorded as active: try again")
+    parameters.put(f"{call.environment.prefix}/active-region", region, clients.at("ssm", region))
     return {"active_region": region, "epoch": seen.epoch}
 
 
 def finish(call: Call) -> Json:
-    """Release the lock and say what is next. Asked again, it gives the same answer."""
+    """Release the lock and say what is next. Asked again, it gives the same answer.
+
+    The note of the promotion goes with it: it is about a switch that is not over.
+    """
     store = call.store
     seen = store.read()
     if seen.lock != "free" or (seen.epoch, seen.holder) != (call.epoch, call.execution):
         failover.require_current(seen, call.epoch, call.execution)
-    if not store.replace(seen, replace(seen, lock="free")):
+    if not store.replace(seen, replace(seen, lock="free", promotion="")):
         raise TransientError("the record changed while the lock was being released: try again")
-    return {"notification": tell.succeeded(seen, call.payload), "next": tell.next_steps(seen, call.payload)}
+    return {
+        "notification": tell.succeeded(seen, call.payload, call.environment.primary_region),
+        "next": tell.next_steps(seen, call.payload),
+    }
 
 
 def fail(call: Call) -> Json:
@@ -113,7 +133,7 @@ def fail(call: Call) -> Json:
     posture = _posture(call, failed)
     return {
         "error": name,
-        "cause": f"{cause} {posture} {tell.way_on(failed)}",
+        "cause": f"{cause} {posture} {tell.way_on(failed, call.environment.name)}",
         "notification": tell.failed(failed, call.environment.name, cause, posture),
     }
 
@@ -130,31 +150,39 @@ def _reason(error: Json) -> tuple[str, str]:
 
 
 def _posture(call: Call, seen: Record) -> str:
-    """Say how DR stands, part by part. A part that cannot be read is said so and stops nothing."""
+    """Say how the target stands, part by part. A part that cannot be read is said so and stops nothing.
+
+    All at once, because a target that is lost may hang: it costs the time of one call then.
+    """
     names = call.environment.names
+    region = seen.target or call.environment.dr_region
+    there = _there(region)
+    rds, scaling, tagging, lambdas = map(there, ("rds", "autoscaling", "resourcegroupstaggingapi", "lambda"))
 
     def stands_database() -> str:
-        found = database.describe(names.database)
+        found = database.describe(names.database, rds)
         return f"database {names.database} is {promotion.describe(found) if found else 'missing'}"
 
     def stands_compute() -> str:
-        found = compute.group(names.group)
+        found = compute.group(names.group, scaling)
         if found is None:
             return f"group {names.group} is missing"
         return f"group {names.group} is set to {found.capacity.desired} with {len(found.instances)} instances"
 
     def stands_workload() -> str:
         settings = _settings(call.environment)
-        functions = workload.functions(call.environment.name, settings.workload_functions)
+        functions = workload.functions(call.environment.name, settings.workload_functions, tagging, lambdas)
         live = sum(1 for function in functions if function.reserved_concurrency != 0)
         return f"{live} of {len(functions)} workload functions are on"
 
-    parts = [
-        _or_unreadable("the database", stands_database),
-        _or_unreadable("the group", stands_compute),
-        _or_unreadable("the workload", stands_workload),
-    ]
-    return f"As it stands in {seen.target}: {'; '.join(parts)}; recorded active: {seen.active_region}."
+    parts = {"the database": stands_database, "the group": stands_compute, "the workload": stands_workload}
+    with ThreadPoolExecutor(len(parts)) as pool:
+        told = list(pool.map(_or_unreadable, parts, parts.values()))
+    return f"As it stands in {region}: {'; '.join(told)}; recorded active: {seen.active_region}."
+
+
+def _there(region: str) -> Callable[[str], Any]:
+    return lambda service: clients.at(service, region)
 
 
 def _or_unreadable(name: str, part: Callable[[], str]) -> str:

@@ -1,4 +1,4 @@
-"""Promotes the replica."""
+"""Promotes the replica, and looks at it by the SQL function of its own region."""
 
 from __future__ import annotations
 
@@ -6,23 +6,40 @@ import datetime as dt
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pilotlight.aws import database
+from pilotlight.aws import clients, database, functions
 from pilotlight.decide import promotion
-from pilotlight.errors import TransientError
+from pilotlight.errors import PreconditionFailed, TransientError
 from pilotlight.step import Call, current, serve
 
 if TYPE_CHECKING:
-    from pilotlight.model import Json
+    from pilotlight.model import Doors, Json
+
+
+def lag(call: Call) -> Json:
+    """Say how far the replica is, as its region's SQL function sees it."""
+    return _ask(call, "drain", plan=call.payload["plan"], waited=call.waited)
+
+
+def prove(call: Call) -> Json:
+    """Say whether the replica has the marker, and everything up to the source's position."""
+    return _ask(call, "prove", position=str(call.payload["position"]))
+
+
+def commit(call: Call) -> Json:
+    """Note that the point of no return is passed, before anything is brought up."""
+    _note(call)
+    return {"noted": call.store.read().promotion}
 
 
 def promote(call: Call) -> Json:
     """Bring the database one move closer to promoted, and say how far it is."""
     plan = call.plan
-    found = database.describe(plan.database)
+    rds = clients.at("rds", plan.target)
+    found = database.describe(plan.database, rds)
     move = promotion.next_move(found, plan.database, call.waited, plan.budgets.promotion)
     if move == "promote":
         _note(call)
-    taken = move == "promote" and database.promote(plan.database, plan.backup_retention_days)
+    taken = move == "promote" and database.promote(plan.database, plan.backup_retention_days, rds)
     return {
         "done": move == "done",
         "status": "promotion requested" if taken else promotion.describe(found) if found else "",
@@ -30,8 +47,56 @@ def promote(call: Call) -> Json:
     }
 
 
+def open_database(call: Call) -> Json:
+    """Let the application into the promoted database. Looks first, and changes only what differs.
+
+    One that was left before, by a failback that ended halfway, is frozen and behind its closed door. What stands where
+    it should is left alone, so this costs an ordinary switch nothing but the look.
+    """
+    plan, environment = call.plan, call.environment
+    rds = clients.at("rds", plan.target)
+    doors = _doors(call)
+    found = database.describe(plan.database, rds)
+    thawed = database.follows_its_role(environment.names.parameter_group, rds)
+    shut = promotion.is_shut(found, doors)
+    finished = promotion.is_open(found, doors, thawed, plan.database, call.waited, plan.budgets.promotion)
+    if shut or not thawed:
+        # From here on there is a writer in the target.
+        _note(call)
+    if not thawed:
+        database.set_read_only(environment.names.parameter_group, frozen=False, client=rds)
+    if shut and doors is not None:
+        database.set_door(plan.database, doors.open, rds)
+    return {"done": finished, "was_frozen": not thawed, "was_shut": shut, "waited": call.waited}
+
+
+def _doors(call: Call) -> Doors | None:
+    try:
+        return database.doors(call.environment.name, clients.at("ec2", call.plan.target))
+    except PreconditionFailed:
+        # A tag that somebody moved is no reason to stay down.
+        return None
+
+
+def beat(call: Call) -> Json:
+    """Let the heart of the new primary beat."""
+    return _ask(call, "beat")
+
+
+def _ask(call: Call, action: str, **more: object) -> Json:
+    """Let the target's own SQL function look or act: only it is inside that network."""
+    plan = call.plan
+    payload = {
+        "action": action,
+        "execution": call.execution,
+        "epoch": call.epoch,
+        "database": {"host": plan.database_host, "port": plan.database_port},
+    }
+    return functions.ask(call.environment.names.sql, payload | more, clients.at("lambda", plan.target))
+
+
 def _note(call: Call) -> None:
-    """Record that the promotion is asked for, before it is: from here on nothing opens the source again."""
+    """Record that there is no way back, before there is none: from here on nothing opens the source again."""
     seen = call.store.read()
     if not seen.promotion and not call.store.replace(seen, replace(seen, promotion=_now())):
         raise TransientError("the record changed while the promotion was being noted: try again")
@@ -41,4 +106,14 @@ def _now() -> str:
     return dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
 
 
-handler = serve("database", {"promote": current(promote)})
+handler = serve(
+    "database",
+    {
+        "lag": current(lag),
+        "prove": current(prove),
+        "commit": current(commit),
+        "promote": current(promote),
+        "open": current(open_database),
+        "beat": beat,
+    },
+)

@@ -1,10 +1,11 @@
-"""Speaks to the region that is being left, in a planned switchover: it is there, and it can be waited for."""
+"""Speaks to the region that a planned switch leaves, whichever it is: it is there, and it can be waited for."""
 
 from __future__ import annotations
 
-from pilotlight.aws import clients, compute, database, functions, parameters, workload
+from pilotlight.aws import clients, compute, database, faults, functions, parameters, workload
 from pilotlight.decide import switchover
 from pilotlight.decide import workload as decide
+from pilotlight.errors import TransientError
 from pilotlight.model import Capacity, Database, Doors, Json, Quiet
 from pilotlight.step import Call, current, serve
 
@@ -14,22 +15,29 @@ def _source(call: Call) -> str:
 
 
 def _database(call: Call) -> Database | None:
-    return database.describe(call.environment.names.database, clients.patient("rds", _source(call)))
+    return database.describe(call.environment.names.database, clients.at("rds", _source(call)))
+
+
+def _other_database(call: Call) -> Database | None:
+    return database.describe(call.environment.names.database, clients.at("rds", call.plan.target))
 
 
 def _ask(call: Call, action: str, **more: object) -> Json:
     """Let the source's own SQL function look or act: only it is inside that network."""
     payload = {"action": action, "execution": call.execution, "epoch": call.epoch, "database": call.payload["database"]}
-    lambdas = clients.patient("lambda", _source(call))
+    lambdas = clients.at("lambda", _source(call))
     return functions.ask(call.environment.names.sql, payload | more, lambdas)
 
 
 def ready(call: Call) -> Json:
-    """Check both sides; say where the source's database is, and whether an earlier switchover left it closed."""
+    """Check both sides; say where the source's database is, and whether an earlier switchover left it closed.
+
+    One that was interrupted may have closed a part only, or let the heart rest: all of that is opened first.
+    """
     seen, doors = _database(call), _doors(call)
-    closed = seen is not None and switchover.is_closed(seen, doors)
+    closed = seen is not None and (bool(call.payload.get("interrupted")) or switchover.is_closed(seen, doors))
     if not closed:
-        replica, lag = database.describe(call.environment.names.database), call.payload.get("lag")
+        replica, lag = _other_database(call), call.payload.get("lag")
         switchover.require_ready(seen, replica, None if lag is None else int(lag), call.plan.most_lag_seconds)
     return {"host": seen.host if seen else "", "port": seen.port if seen else 0, "closed": closed}
 
@@ -42,7 +50,7 @@ def mark(call: Call) -> Json:
 def close(call: Call) -> Json:
     """Stop the functions, shut the database's door, make it read-only. The instances stay, so calling off is quick."""
     source, environment = _source(call), call.environment
-    lambdas, rds = clients.patient("lambda", source), clients.patient("rds", source)
+    lambdas, rds = clients.at("lambda", source), clients.at("rds", source)
     workload.apply(map(decide.to_standby, workload.look(call.plan.functions, lambdas)), lambdas)
     database.set_door(environment.names.database, _doors(call).closed, rds)
     database.set_read_only(environment.names.parameter_group, frozen=True, client=rds)
@@ -67,11 +75,19 @@ def reopen(call: Call) -> Json:
     """Take the freeze back: writable, door open, functions on, heartbeat on. Asked again, it changes nothing more.
 
     It needs no lock of its own execution: a person may call it after a switchover that was killed. What it does need is
-    that the other side is no primary.
+    that the other side is no primary. Where that side is lost, the record alone has to say so: it is near, and nothing
+    is brought up there before it is noted.
     """
     source, environment = _source(call), call.environment
-    switchover.require_may_open(call.store.read(), source, database.describe(environment.names.database))
-    lambdas, rds = clients.patient("lambda", source), clients.patient("rds", source)
+    seen = call.store.read()
+    try:
+        replica, answers = _other_database(call), True
+    except Exception as error:
+        if not isinstance(faults.sorted_into_family(error), TransientError):
+            raise
+        replica, answers = None, False
+    switchover.require_may_open(seen, source, replica, answers=answers)
+    lambdas, rds = clients.at("lambda", source), clients.at("rds", source)
     database.set_read_only(environment.names.parameter_group, frozen=False, client=rds)
     database.set_door(environment.names.database, _doors(call).open, rds)
     workload.apply(map(decide.to_active, workload.look(call.plan.functions, lambdas)), lambdas)
@@ -86,16 +102,16 @@ def beat(call: Call) -> Json:
 def stand_down(call: Call) -> Json:
     """Make the source a standby in what is left: no instances, and the new active region in its record."""
     source, environment = _source(call), call.environment
-    scaling = clients.patient("autoscaling", source)
+    scaling = clients.at("autoscaling", source)
     found = compute.group(environment.names.group, scaling)
     if found is not None:
         compute.resize(environment.names.group, Capacity(0, 0, found.capacity.maximum), client=scaling)
-    parameters.put(f"{environment.prefix}/active-region", environment.region, clients.patient("ssm", source))
+    parameters.put(f"{environment.prefix}/active-region", call.plan.target, clients.at("ssm", source))
     return {"standby": source}
 
 
 def _doors(call: Call) -> Doors:
-    return database.doors(call.environment.name, clients.patient("ec2", _source(call)))
+    return database.doors(call.environment.name, clients.at("ec2", _source(call)))
 
 
 def _seen(call: Call) -> Quiet:

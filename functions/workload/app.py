@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pilotlight.aws import workload
+from pilotlight.aws import clients, workload
 from pilotlight.decide import workload as decide
 from pilotlight.step import Call, current, serve
 
@@ -15,9 +15,10 @@ if TYPE_CHECKING:
 def activate(call: Call) -> Json:
     """Switch on what is off, and say whether all functions and triggers are live."""
     plan = call.plan
-    seen = workload.look(plan.functions)
+    lambdas = clients.at("lambda", plan.target)
+    seen = workload.look(plan.functions, lambdas)
     live = decide.is_active(seen, call.waited, plan.budgets.workload)
-    workload.apply(map(decide.to_active, seen))
+    workload.apply(map(decide.to_active, seen), lambdas)
     return {"done": live, "functions": len(seen), "waited": call.waited}
 
 

@@ -40,7 +40,12 @@ CONTROL_PLANES_ELSEWHERE = ("iam", "route53", "cloudformation", "organizations",
 # What a failover changes; everything else it may only look at, or use the key, the lock and the topic for.
 CHANGES = {
     "control": {"ssm:PutParameter"},
-    "database": {"rds:PromoteReadReplica"},
+    "database": {
+        "rds:PromoteReadReplica",
+        "rds:ModifyDBInstance",
+        "rds:ModifyDBParameterGroup",
+        "lambda:InvokeFunction",
+    },
     "sql": {"s3:PutObject"},
     "compute": {
         "ssm:PutParameter",
@@ -76,8 +81,10 @@ CHANGES = {
     "failback": set(),
 }
 FAILOVER = steps()
-# The region that is left: tried by the one, waited for by the other.
-REACHES_INTO_THE_PRIMARY = {"FenceFunction", "SourceFunction"}
+# A planned switch goes both ways, so its steps reach into either region. The fence tries the primary alone: only that
+# is ever left without a word.
+REACHES_INTO_THE_PRIMARY = {"FenceFunction"}
+REACHES_INTO_BOTH = {"ControlFunction", "DatabaseFunction", "ComputeFunction", "WorkloadFunction", "SourceFunction"}
 
 ROLES = [
     (template, name, resource)
@@ -127,6 +134,9 @@ def test_looking_at_all_resources_is_held_to_one_region(name: str) -> None:
     for statement in statements(FAILOVER[name]["Policies"]):
         if "*" in many(statement["Resource"]) and statement["Sid"] == "NoResourceLevelPermissions":
             assert set(statement["Condition"]["StringEquals"]) == {"aws:RequestedRegion"}
+            if name in REACHES_INTO_BOTH:
+                regions = [{"Ref": "PrimaryRegion"}, {"Ref": "DrRegion"}]
+                assert statement["Condition"]["StringEquals"]["aws:RequestedRegion"] == regions
 
 
 @pytest.mark.parametrize(("name", "statement"), ALLOWED)
@@ -164,13 +174,13 @@ def test_a_step_changes_what_its_name_says(name: str) -> None:
     assert changing == CHANGES[step]
 
 
-@pytest.mark.parametrize("name", sorted(set(FAILOVER) - REACHES_INTO_THE_PRIMARY))
+@pytest.mark.parametrize("name", sorted(set(FAILOVER) - REACHES_INTO_THE_PRIMARY - REACHES_INTO_BOTH))
 def test_only_who_closes_a_region_reaches_into_the_other(name: str) -> None:
     assert "PrimaryRegion" not in str(FAILOVER[name]["Policies"])
 
 
 @pytest.mark.parametrize("name", sorted(REACHES_INTO_THE_PRIMARY))
-def test_who_closes_a_region_changes_nothing_in_its_own(name: str) -> None:
+def test_the_fence_changes_nothing_in_its_own_region(name: str) -> None:
     changing = [
         statement
         for statement in statements(FAILOVER[name]["Policies"])
@@ -185,15 +195,69 @@ def test_who_closes_a_region_changes_nothing_in_its_own(name: str) -> None:
         assert "AWS::Region" not in str(statement), statement["Sid"]
 
 
+@pytest.mark.parametrize("name", sorted(REACHES_INTO_BOTH))
+def test_what_may_be_changed_in_one_region_may_be_changed_in_the_other(name: str) -> None:
+    """Named, never asked for: DR is deployed, and switches, while the primary is lost."""
+    once = {"WhateverTheLaunchTemplateStarts", "TheLaunchTemplateAlone"}
+    once |= {"WhateverThePrimarysLaunchTemplateStarts", "ThePrimarysLaunchTemplateAlone"}
+    for statement in statements(FAILOVER[name]["Policies"]):
+        changes = any(
+            action.split(":")[1].startswith(("Modify", "Put", "Update", "Delete", "Invoke", "Promote"))
+            for action in many(statement["Action"])
+        )
+        services = {action.split(":")[0] for action in many(statement["Action"])} - {"dynamodb"}
+        if not changes or not services or statement["Effect"] == "Deny" or statement["Sid"] in once:
+            continue
+        if statement["Sid"] == "SwitchWhatIsNamed":
+            regions = statement["Condition"]["StringEquals"]["aws:RequestedRegion"]
+            assert regions == [{"Ref": "PrimaryRegion"}, {"Ref": "DrRegion"}]
+            continue
+        resources = [resource["Fn::Sub"] for resource in statement["Resource"]]
+        there = {resource.replace("${PrimaryRegion}", "*") for resource in resources if "${PrimaryRegion}" in resource}
+        here = {resource.replace("${DrRegion}", "*") for resource in resources if "${DrRegion}" in resource}
+        assert there == here != set(), statement["Sid"]
+
+
+def test_only_our_own_launch_templates_start_anything() -> None:
+    found = {s["Sid"]: s for s in statements(FAILOVER["ComputeFunction"]["Policies"])}
+    primary = found["ThePrimarysLaunchTemplateAlone"]
+    assert primary["Condition"] == {"StringEquals": {"aws:ResourceTag/pilotlight:environment": {"Ref": "Environment"}}}
+    # Whoever may start instances from any template of the primary may use none but those.
+    started = found["WhateverThePrimarysLaunchTemplateStarts"]
+    assert not [resource for resource in started["Resource"] if "launch-template" in resource["Fn::Sub"]]
+    assert set(started["Condition"]["ArnLike"]) == {"ec2:LaunchTemplate"}
+    template = TEMPLATES["compute"]["Resources"]["LaunchTemplate"]["Properties"]["TagSpecifications"]
+    assert template == [
+        {
+            "ResourceType": "launch-template",
+            "Tags": [{"Key": "pilotlight:environment", "Value": {"Ref": "Environment"}}],
+        }
+    ]
+
+
+def test_the_role_that_is_handed_over_is_the_instances_of_either_region() -> None:
+    (handed,) = [s for s in statements(FAILOVER["ComputeFunction"]["Policies"]) if s["Sid"] == "WithTheInstancesRole"]
+    name = TEMPLATES["compute"]["Resources"]["InstanceRole"]["Properties"]["RoleName"]["Fn::Sub"]
+    roles = [resource["Fn::Sub"].split(":role/")[1] for resource in handed["Resource"]]
+    assert roles == [name.replace("AWS::Region", region) for region in ("PrimaryRegion", "DrRegion")]
+
+
 @pytest.mark.parametrize(
-    ("name", "region", "functions"),
+    ("name", "functions"),
     [
-        ("WorkloadFunction", "${AWS::Region}", ["${Environment}-dr-*", "${Environment}-sql"]),
-        ("FenceFunction", "${PrimaryRegion}", ["${Environment}-sql"]),
-        ("SourceFunction", "${PrimaryRegion}", ["${Environment}-sql"]),
-    ],
+        (
+            name,
+            [
+                "${DrRegion}:${AWS::AccountId}:function:${Environment}-dr-*",
+                "${PrimaryRegion}:${AWS::AccountId}:function:${Environment}-sql",
+                "${DrRegion}:${AWS::AccountId}:function:${Environment}-sql",
+            ],
+        )
+        for name in ("WorkloadFunction", "SourceFunction")
+    ]
+    + [("FenceFunction", ["${PrimaryRegion}:${AWS::AccountId}:function:${Environment}-sql"])],
 )
-def test_a_switch_cannot_switch_itself_off(name: str, region: str, functions: list[str]) -> None:
+def test_a_switch_cannot_switch_itself_off(name: str, functions: list[str]) -> None:
     """Whatever somebody tags: neither what runs it, nor what it looks into the database with."""
     (denied,) = [s for s in statements(FAILOVER[name]["Policies"]) if s["Effect"] == "Deny"]
     granted = {a for s in statements(FAILOVER[name]["Policies"]) if s["Effect"] == "Allow" for a in many(s["Action"])}
@@ -201,9 +265,7 @@ def test_a_switch_cannot_switch_itself_off(name: str, region: str, functions: li
         "lambda:PutFunctionConcurrency",
         "lambda:DeleteFunctionConcurrency",
     }
-    assert [resource["Fn::Sub"].split(":lambda:")[1] for resource in many(denied["Resource"])] == [
-        f"{region}:${{AWS::AccountId}}:function:{function}" for function in functions
-    ]
+    assert [resource["Fn::Sub"].split(":lambda:")[1] for resource in many(denied["Resource"])] == functions
 
 
 @pytest.mark.parametrize(("name", "statement"), ALLOWED)

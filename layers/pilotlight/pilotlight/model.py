@@ -36,6 +36,8 @@ class Request:
     mode: str = "ungraceful"
     reason: str = ""
     force: bool = False
+    target: str = ""
+    method: str = "replica"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Who may know whom: decisions know no AWS, adapters decide nothing, and only the fence speaks to the other region."""
+"""Who may know whom: decisions know no AWS, adapters decide nothing, and patience with a region is said once."""
 
 from __future__ import annotations
 
@@ -65,10 +65,31 @@ def test_only_the_fence_speaks_to_the_region_that_may_be_lost() -> None:
     assert not [path for path in CORE.rglob("*.py") if "far(" in path.read_text() and path.name != "clients.py"]
 
 
-def test_only_a_planned_switchover_is_patient_with_the_other_region() -> None:
-    callers = {path.parent.name for path in ROOT.glob("functions/*/app.py") if "clients.patient" in path.read_text()}
-    assert callers == {"source"}
+def test_patience_follows_from_the_region_that_is_named() -> None:
+    """A step of an unplanned failover names its own region, so it is near and needs nothing of the other."""
+    assert not [path for path in ROOT.glob("functions/*/app.py") if "clients.patient" in path.read_text()]
     assert not [path for path in CORE.rglob("*.py") if "patient(" in path.read_text() and path.name != "clients.py"]
+    from pilotlight.aws import clients
+
+    assert clients.at("rds", "eu-central-1") is clients.near("rds")
+    assert clients.at("rds", "eu-west-1") is clients.patient("rds", "eu-west-1")
+
+
+@pytest.mark.parametrize("step", ["control", "compute", "workload", "database", "source"])
+def test_a_step_says_which_region_it_means_in_every_call(step: str) -> None:
+    """An adapter's default is the function's own region, which may be the one that is left."""
+    adapters = {"compute", "database", "workload"}
+    tree = ast.parse((ROOT / "functions" / step / "app.py").read_text())
+    for node in ast.walk(tree):
+        if (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Attribute)
+            and isinstance(node.func.value, ast.Name)
+            and (node.func.value.id in adapters or node.func.attr == "put")
+        ):
+            said = " ".join(ast.unparse(argument) for argument in (*node.args, *[word.value for word in node.keywords]))
+            named = ("clients.at(", "there(", "rds", "scaling", "lambdas", "tagging", "tuple")
+            assert any(name in said for name in named), f"{step}: {ast.unparse(node)}"
 
 
 def test_the_other_region_is_asked_once_and_briefly() -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from pilotlight.decide import switchover, tell
+from pilotlight.decide import promotion, switchover, tell
 from pilotlight.errors import PreconditionFailed
 from pilotlight.model import Database, Doors, Quiet, Record
 from tests.unit.core.samples import DR, HELD, PRIMARY, PROMOTED, REPLICA
@@ -83,11 +83,39 @@ def test_a_source_is_never_opened_beside_another_primary(record: Record, replica
         switchover.require_may_open(record, PRIMARY, replica)
 
 
+def test_where_the_other_region_is_lost_the_record_alone_says_whether_the_source_may_be_opened() -> None:
+    """It is noted before anything is brought up there, so a source that serves nobody need not wait for an answer."""
+    switchover.require_may_open(HELD, PRIMARY, None, answers=False)
+    for noted in (replace(HELD, active_region=DR), replace(HELD, promotion="2026-11-02T03:04:05+00:00")):
+        with pytest.raises(PreconditionFailed, match="two writers"):
+            switchover.require_may_open(noted, PRIMARY, None, answers=False)
+
+
+def test_a_frozen_region_that_takes_over_again_is_opened_when_it_is_promoted() -> None:
+    doors = Doors(open="sg-open", closed="sg-closed")
+    there = replace(PROMOTED, security_groups=("sg-open",))
+    assert promotion.is_open(there, doors, True, "dev-db", 0, 100)
+    assert not promotion.is_open(there, doors, False, "dev-db", 0, 100)
+    assert not promotion.is_open(replace(there, security_groups=("sg-closed",)), doors, True, "dev-db", 0, 100)
+    assert not promotion.is_open(replace(there, status="modifying"), doors, True, "dev-db", 0, 100)
+    # Doors that cannot be told apart keep nothing down.
+    assert promotion.is_open(there, None, True, "dev-db", 0, 100)
+    with pytest.raises(PreconditionFailed, match="frozen, and behind another door"):
+        promotion.is_open(replace(there, security_groups=("sg-closed",)), doors, False, "dev-db", 100, 100)
+
+
+@pytest.mark.parametrize("found", [None, REPLICA])
+def test_what_is_no_primary_is_not_opened(found: Database | None) -> None:
+    with pytest.raises(PreconditionFailed, match="only one that was promoted is opened"):
+        promotion.is_open(found, Doors(open="sg-open", closed="sg-closed"), True, "dev-db", 0, 100)
+
+
 def test_what_is_said_after_a_failure_follows_from_what_was_done() -> None:
     planned = replace(HELD, mode="graceful")
-    assert "Nothing irreversible" in tell.way_on(planned)
-    assert "goes on from there" in tell.way_on(replace(planned, promotion="2026-11-02T03:04:05+00:00"))
-    assert "goes on from there" in tell.way_on(HELD)
+    assert "Nothing irreversible" in tell.way_on(planned, "dev")
+    passed = tell.way_on(replace(planned, promotion="2026-11-02T03:04:05+00:00"), "dev")
+    assert "again with the same input: it goes on from there" in passed
+    assert "with no input: it goes on from there" in tell.way_on(HELD, "dev")
 
 
 def test_a_source_that_was_left_closed_is_known_by_its_door() -> None:

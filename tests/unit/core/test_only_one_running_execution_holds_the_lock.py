@@ -16,8 +16,27 @@ NOW = dt.datetime(2026, 11, 2, 3, 4, 5, tzinfo=dt.UTC)
 FREE = Record(active_region=PRIMARY, epoch=2)
 
 
-def begin(record: Record, *, execution: str = EXECUTION, running: bool = False, force: bool = False) -> failover.Begin:
-    return failover.begin(record, Request(force=force), execution, running, DR, NOW, 1800)
+AT = "2026-11-02T03:00:00+00:00"
+# A planned switch to DR that was past its point of no return, and one that was not.
+PASSED = replace(HELD, lock="failed", mode="graceful", promotion=AT)
+CALLED_OFF = replace(PASSED, promotion="")
+
+
+def begin(
+    record: Record,
+    *,
+    execution: str = EXECUTION,
+    running: bool = False,
+    force: bool = False,
+    mode: str = "ungraceful",
+    target: str = DR,
+) -> failover.Begin:
+    asked = Request(mode=mode, force=force, target=target)
+    return failover.begin(record, asked, execution, running, (PRIMARY, DR), NOW, 1800)
+
+
+def planned(record: Record, target: str = DR, **more: Any) -> failover.Begin:
+    return begin(record, execution=OTHER, mode="graceful", target=target, **more)
 
 
 def test_a_free_lock_is_taken_and_the_epoch_rises() -> None:
@@ -67,6 +86,83 @@ def test_within_the_cool_down_only_force_begins() -> None:
         begin(cooling)
     assert begin(cooling, force=True).outcome == "take"
     assert begin(replace(FREE, cool_down_until="2026-11-02T03:00:00+00:00")).outcome == "take"
+
+
+def test_the_cool_down_holds_no_planned_switch_back() -> None:
+    cooling = replace(FREE, active_region=DR, cool_down_until="2026-11-02T03:30:00+00:00")
+    assert planned(cooling, PRIMARY).outcome == "take"
+
+
+def test_a_planned_switch_goes_to_the_region_that_is_asked_for() -> None:
+    back = planned(replace(FREE, active_region=DR), PRIMARY)
+    assert (back.record.source, back.record.target, back.record.active_region) == (DR, PRIMARY, DR)
+    assert (back.passed, back.interrupted) == (False, False)
+    assert planned(replace(FREE, active_region=DR)).outcome == "already-active"
+    assert planned(FREE, PRIMARY).outcome == "already-active"
+
+
+def test_a_planned_switch_past_its_point_of_no_return_is_gone_on_with() -> None:
+    for left in (PASSED, replace(PASSED, lock="held"), replace(PASSED, active_region=DR)):
+        again = planned(left)
+        assert (again.outcome, again.passed, again.interrupted) == ("take", True, False)
+        assert (again.record.promotion, again.record.source) == (AT, PRIMARY)
+
+
+def test_one_that_ended_before_it_may_have_left_the_source_closed() -> None:
+    again = planned(CALLED_OFF)
+    assert (again.outcome, again.passed, again.interrupted) == ("take", False, True)
+    # What an unplanned failover closes, it closes by the fence alone.
+    assert not planned(replace(CALLED_OFF, mode="ungraceful")).interrupted
+    assert not begin(CALLED_OFF, execution=OTHER).interrupted
+
+
+@pytest.mark.parametrize(
+    ("left", "target", "way_out"),
+    [
+        (PASSED, PRIMARY, f'"target": "{DR}"'),
+        (replace(PASSED, source=DR, target=PRIMARY, active_region=DR), DR, f'"target": "{PRIMARY}"'),
+        # The proof came before the note of a planned switch; before that of an unplanned one there was none.
+        (replace(PASSED, mode="ungraceful"), DR, "no input"),
+        (replace(PASSED, mode="ungraceful", active_region=DR), PRIMARY, "no input"),
+        # The source of one that was called off may still be closed: who wants to stay there has to say so.
+        (CALLED_OFF, PRIMARY, f'"target": "{DR}"'),
+    ],
+)
+def test_a_planned_switch_does_not_cut_in_on_an_unfinished_one(left: Record, target: str, way_out: str) -> None:
+    with pytest.raises(PreconditionFailed, match="nothing was changed") as refused:
+        planned(left, target)
+    assert way_out in str(refused.value)
+    assert f"epoch {left.epoch}" in str(refused.value)
+
+
+def test_an_unplanned_failover_may_leave_a_promoted_primary_that_is_lost() -> None:
+    halfway_back = replace(PASSED, source=DR, target=PRIMARY, active_region=DR)
+    for left in (halfway_back, replace(halfway_back, active_region=PRIMARY)):
+        taken = begin(left, execution=OTHER)
+        assert (taken.outcome, taken.record.source, taken.record.target) == ("take", PRIMARY, DR)
+        assert taken.record.promotion == ""
+
+
+PROTECTING = replace(HELD, mode="reprotect", source="", target=DR)
+
+
+def test_only_an_unplanned_failover_preempts_and_only_who_builds_a_standby() -> None:
+    taken = begin(PROTECTING, execution=OTHER, running=True)
+    assert (taken.outcome, taken.record.epoch, taken.record.mode) == ("take", 4, "ungraceful")
+    with pytest.raises(PreconditionFailed, match="holds the lock"):
+        planned(PROTECTING, running=True)
+    with pytest.raises(PreconditionFailed, match="holds the lock"):
+        begin(replace(PROTECTING, mode="graceful"), execution=OTHER, running=True)
+    # And not where there is nothing to do.
+    assert begin(replace(PROTECTING, active_region=DR), execution=OTHER, running=True).outcome == "already-active"
+
+
+def test_a_standby_that_was_not_finished_is_nothing_to_resume_for_a_switch() -> None:
+    left = replace(PROTECTING, lock="failed", promotion=AT)
+    assert (planned(left).passed, planned(left).interrupted, planned(left).record.promotion) == (False, False, "")
+    assert planned(left, PRIMARY).outcome == "already-active"
+    with pytest.raises(PreconditionFailed, match="cool-down"):
+        begin(replace(left, cool_down_until="2026-11-02T03:30:00+00:00"), execution=OTHER)
 
 
 @pytest.mark.parametrize(

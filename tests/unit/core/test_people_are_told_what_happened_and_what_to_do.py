@@ -18,7 +18,7 @@ def told(mode: str = "ungraceful", fence: str = "", **drain: Any) -> str:
         "database": {"drain": {"outcome": "applied", "received_unapplied": 0, "heartbeat_at": AT} | drain},
         "compute": {"healthy": 2},
     }
-    return str(tell.succeeded(record, {"plan": as_json(plan(mode=mode)), "result": result})["message"])
+    return str(tell.succeeded(record, {"plan": as_json(plan(mode=mode)), "result": result}, PRIMARY)["message"])
 
 
 def test_a_success_names_what_runs_and_what_is_left_to_do() -> None:
@@ -57,10 +57,39 @@ def test_after_a_planned_switchover_the_source_is_frozen_and_not_lost() -> None:
     message = told(mode="graceful")
     assert "its old database is frozen" in message
     assert "NOT confirmed" not in message
+    assert "every write of eu-west-1 was proven to be in it" in message
+
+
+@pytest.mark.parametrize(
+    ("mode", "target", "said"),
+    [
+        ("ungraceful", DR, "failed over: eu-central-1 is active"),
+        ("graceful", DR, "switched over: eu-central-1 is active"),
+        ("graceful", PRIMARY, "failed back: eu-west-1 is active"),
+    ],
+)
+def test_a_switch_is_called_what_it_was(mode: str, target: str, said: str) -> None:
+    record = replace(HELD, mode=mode, target=target, active_region=target)
+    result = {"database": {"drain": {"outcome": "applied"}}, "compute": {"healthy": 2}}
+    assert said in tell.succeeded(record, {"plan": as_json(plan()), "result": result}, PRIMARY)["subject"]
+
+
+def test_the_standby_that_is_missing_now_is_said_with_the_way_to_one() -> None:
+    for message in (told(), told(mode="graceful")):
+        assert "3. eu-central-1 has no standby now" in message
+        assert "start dev-dr-reprotect" in message
 
 
 def test_a_failure_says_who_is_active_and_how_to_go_on() -> None:
+    assert tell.failed(replace(HELD, mode="graceful"), "dev", "", "")["subject"].startswith("[dev] SWITCHOVER FAILED")
     failed = tell.failed(HELD, "dev", "0 of 2 targets are healthy", "group dev-asg is set to 2")
     assert PRIMARY in failed["subject"]
     for part in ("0 of 2 targets", "group dev-asg is set to 2", "start the failover again"):
         assert part in failed["message"]
+
+
+def test_a_standby_that_could_not_be_built_is_no_failover_that_failed() -> None:
+    failed = tell.failed(replace(HELD, mode="reprotect", active_region=DR), "dev", "the snapshot failed", "")
+    assert failed["subject"] == "[dev] RE-PROTECTION FAILED at epoch 3: active is eu-central-1"
+    assert "Nothing that serves was touched" in failed["message"]
+    assert "start dev-dr-reprotect again" in failed["message"]

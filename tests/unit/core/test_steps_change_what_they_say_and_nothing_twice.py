@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, ReadTimeoutError
 
 from pilotlight.aws import clients, compute, database, workload
 from pilotlight.aws.record import Store
 from pilotlight.decide.workload import to_active
 from pilotlight.errors import FatalError, PreconditionFailed
+from pilotlight.model import as_json
 from tests.unit.core.conftest import Context, load
-from tests.unit.core.samples import DR, EXECUTION, HELD, OTHER, PRIMARY, event
+from tests.unit.core.samples import DR, EXECUTION, HELD, OTHER, PRIMARY, event, plan
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -99,7 +101,11 @@ def test_a_missing_database_is_a_fact(aws: Any) -> None:
 @pytest.mark.parametrize(
     ("function", "action"),
     [
+        ("database", "lag"),
+        ("database", "prove"),
+        ("database", "commit"),
         ("database", "promote"),
+        ("database", "open"),
         ("compute", "pin"),
         ("compute", "raise"),
         ("workload", "activate"),
@@ -147,6 +153,162 @@ def test_the_region_is_recorded_where_deployments_look(aws: Any, state_table: st
     assert aws("ssm").get_parameter(Name="/dev/pilotlight/active-region")["Parameter"]["Value"] == DR
 
 
+def back(aws: Any, state_table: str) -> Store:
+    """A planned switch to the primary that holds the lock."""
+    for region in (PRIMARY, DR):
+        aws("ssm", region).put_parameter(Name="/dev/pilotlight/active-region", Value=DR, Type="String")
+    store = Store(state_table, PRIMARY)
+    held = replace(HELD, mode="graceful", active_region=DR, source=DR, target=PRIMARY, since=2)
+    assert store.replace(store.read(), held)
+    return store
+
+
+def read(aws: Any, region: str, name: str = "active-region") -> str:
+    return str(aws("ssm", region).get_parameter(Name=f"/dev/pilotlight/{name}")["Parameter"]["Value"])
+
+
+def test_a_way_back_is_recorded_in_the_primary_with_the_epoch_since_when(aws: Any, state_table: str) -> None:
+    store = back(aws, state_table)
+    control = load("control").handler
+    for _ in range(2):
+        assert control(event("record"), Context())["active_region"] == PRIMARY
+    assert (store.read().active_region, store.read().since) == (PRIMARY, 3)
+    assert (read(aws, PRIMARY), read(aws, DR)) == (PRIMARY, DR)
+    # Taken over and recorded again, it is active since the first time.
+    assert store.replace(store.read(), replace(store.read(), epoch=4))
+    control(event("record", epoch=4), Context())
+    assert (store.read().epoch, store.read().since) == (4, 3)
+
+
+def test_what_is_left_follows_the_record_in_its_own_region(aws: Any, state_table: str) -> None:
+    back(aws, state_table)
+    planned = event("stand_down", source=DR, plan=as_json(plan(source=DR, target=PRIMARY, mode="graceful")))
+    load("source").handler(planned, Context())
+    assert (read(aws, PRIMARY), read(aws, DR)) == (DR, PRIMARY)
+
+
+def test_the_image_is_pinned_and_recorded_in_the_target(aws: Any, state_table: str) -> None:
+    back(aws, state_table)
+    ec2 = aws("ec2", PRIMARY)
+    ec2.create_launch_template(LaunchTemplateName="dev-app", LaunchTemplateData={"ImageId": "ami-1"})
+    zone = ec2.describe_availability_zones()["AvailabilityZones"][0]["ZoneName"]
+    aws("autoscaling", PRIMARY).create_auto_scaling_group(
+        AutoScalingGroupName="dev-asg",
+        LaunchTemplate={"LaunchTemplateName": "dev-app", "Version": "1"},
+        MinSize=0,
+        MaxSize=4,
+        AvailabilityZones=[zone],
+    )
+    there = event("pin", plan=as_json(plan(source=DR, target=PRIMARY, mode="graceful")))
+    assert load("compute").handler(there, Context()) == {"version": "2", "image": "ami-2"}
+    assert read(aws, PRIMARY, "image-id") == "ami-2"
+    with pytest.raises(aws("ssm").exceptions.ParameterNotFound):
+        read(aws, DR, "image-id")
+
+
+class Frozen:
+    """A promoted database that an earlier switch left frozen behind its closed door; every client of its region."""
+
+    def __init__(self) -> None:
+        self.read_only, self.door, self.changes = "1", "sg-closed", []  # type: tuple[str, str, list[str]]
+
+    def describe_db_instances(self, **_: Any) -> dict[str, Any]:
+        groups = [{"VpcSecurityGroupId": self.door, "Status": "active"}]
+        return {"DBInstances": [{"DBInstanceStatus": "available", "VpcSecurityGroups": groups}]}
+
+    def get_paginator(self, _: str) -> Any:
+        return self
+
+    def paginate(self, **_: Any) -> list[dict[str, Any]]:
+        return [{"Parameters": [{"ParameterName": "read_only", "ParameterValue": self.read_only}]}]
+
+    def modify_db_parameter_group(self, **asked: Any) -> None:
+        self.read_only = asked["Parameters"][0]["ParameterValue"]
+        self.changes.append("thawed")
+
+    def modify_db_instance(self, **asked: Any) -> None:
+        (self.door,) = asked["VpcSecurityGroupIds"]
+        self.changes.append("opened")
+
+    def describe_security_groups(self, **_: Any) -> dict[str, Any]:
+        doors = ("open", "closed")
+        return {
+            "SecurityGroups": [
+                {"GroupId": f"sg-{door}", "Tags": [{"Key": "pilotlight:door", "Value": door}]} for door in doors
+            ]
+        }
+
+
+def test_a_promoted_database_that_was_left_frozen_is_opened_and_noted_first(
+    aws: Any, state_table: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, frozen, real = hold(state_table), Frozen(), clients.near
+    monkeypatch.setattr(clients, "near", lambda service: real(service) if service == "dynamodb" else frozen)
+    opening = load("database").handler
+    first = opening(event("open"), Context())
+    assert (first["done"], first["was_frozen"], first["was_shut"]) == (False, True, True)
+    assert frozen.changes == ["thawed", "opened"]
+    assert store.read().promotion
+    second = opening(event("open", waited=5), Context())
+    assert (second["done"], second["was_frozen"], second["was_shut"]) == (True, False, False)
+    assert len(frozen.changes) == 2
+
+
+def test_a_promoted_database_that_is_open_is_left_alone(
+    aws: Any, state_table: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, there, real = hold(state_table), Frozen(), clients.near
+    there.read_only, there.door = "{TrueIfReplica}", "sg-open"
+    monkeypatch.setattr(clients, "near", lambda service: real(service) if service == "dynamodb" else there)
+    assert load("database").handler(event("open"), Context())["done"]
+    assert there.changes == []
+    assert store.read().promotion == ""
+
+
+def test_the_point_of_no_return_is_noted_once(aws: Any, state_table: str) -> None:
+    store = hold(state_table)
+    commit = load("database").handler
+    noted = commit(event("commit"), Context())["noted"]
+    assert noted
+    assert store.replace(store.read(), replace(store.read(), promotion="2026-11-02T03:04:05+00:00"))
+    assert commit(event("commit"), Context())["noted"] == "2026-11-02T03:04:05+00:00"
+
+
+class Hangs:
+    """A region that takes a connection and never answers."""
+
+    def __getattr__(self, name: str) -> Any:
+        def hang(**_: Any) -> None:
+            raise ReadTimeoutError(endpoint_url="https://rds.eu-west-1.amazonaws.com")
+
+        return hang
+
+
+def test_a_source_is_opened_though_the_target_hangs(
+    aws: Any, state_table: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, frozen, real = back(aws, state_table), Frozen(), clients.near
+    monkeypatch.setattr(clients, "patient", lambda service, region: Hangs())
+    monkeypatch.setattr(clients, "near", lambda service: real(service) if service == "dynamodb" else frozen)
+    asked = event("open", source=DR, plan=as_json(plan(source=DR, target=PRIMARY, mode="graceful", functions=())))
+    source = load("source").handler
+    assert source(asked, Context()) == {"opened": True}
+    assert (frozen.read_only, frozen.door) == ("{TrueIfReplica}", "sg-open")
+    # The record is near, and what it has noted stands.
+    assert store.replace(store.read(), replace(store.read(), promotion="2026-11-02T03:04:05+00:00"))
+    with pytest.raises(PreconditionFailed, match="point of no return"):
+        source(asked, Context())
+
+
+def test_a_failure_is_told_though_the_target_hangs(aws: Any, state_table: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = back(aws, state_table)
+    monkeypatch.setattr(clients, "patient", lambda service, region: Hangs())
+    failed = load("control").handler(event("fail", error={"Error": "TransientError", "Cause": "no answer"}), Context())
+    assert store.read().lock == "failed"
+    assert "the database cannot be read (ReadTimeoutError)" in failed["cause"]
+    assert f"{DR} stays the active region" in failed["cause"]
+
+
 RESULT = {
     "database": {"drain": {"outcome": "applied", "received_unapplied": 0}},
     "compute": {"healthy": 2},
@@ -157,8 +319,10 @@ RESULT = {
 def test_the_lock_is_released_and_asking_again_gives_the_same_answer(state_table: str) -> None:
     store = hold(state_table)
     control = load("control").handler
+    assert store.replace(store.read(), replace(store.read(), promotion="2026-11-02T03:04:05+00:00"))
     first = control(event("finish", result=RESULT), Context())
-    assert store.read().lock == "free"
+    # The note of the promotion is about a switch that is not over.
+    assert (store.read().lock, store.read().promotion) == ("free", "")
     assert control(event("finish", result=RESULT), Context()) == first
     assert "keep it closed" in first["next"]
     assert "everything the replica had received was applied" in first["notification"]["message"]
@@ -233,6 +397,9 @@ def test_begin_takes_the_lock_once_and_refuses_before_it_reads_anything(aws: Any
     begin = load("control").handler
     with pytest.raises(PreconditionFailed, match="'modus'"):
         begin({"action": "begin", "execution": EXECUTION, "input": {"modus": 1}}, Context())
+    asked = {"mode": "graceful", "target": PRIMARY, "method": "snapshot"}
+    with pytest.raises(PreconditionFailed, match="'method' is 'snapshot'.*nothing was changed"):
+        begin({"action": "begin", "execution": EXECUTION, "input": asked}, Context())
     with pytest.raises(PreconditionFailed, match="/dev/pilotlight/config/.* is missing"):
         begin({"action": "begin", "execution": EXECUTION, "input": {}}, Context())
     assert Store(state_table, PRIMARY).read().epoch == 0

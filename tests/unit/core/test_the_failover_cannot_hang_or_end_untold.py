@@ -55,7 +55,8 @@ def test_every_arrow_leads_somewhere_and_every_state_is_reached(machine: dict[st
 
 
 def test_the_machine_ends_in_time() -> None:
-    assert MACHINE["TimeoutSeconds"] <= 7200
+    # Bringing a snapshot over takes hours.
+    assert MACHINE["TimeoutSeconds"] <= 21600
     assert MACHINE["QueryLanguage"] == "JSONata"
 
 
@@ -76,6 +77,7 @@ def test_every_step_carries_its_execution_and_all_but_the_first_their_epoch(name
 
 
 PLANNED = "{% $mode = 'graceful' %}"
+GOES_ON = "{% $mode = 'graceful' and $passed %}"
 SPEAKS_TO_THE_SOURCE = ("${FenceFunctionArn}", "${SourceFunctionArn}")
 
 
@@ -88,7 +90,7 @@ def on_the_way(mode: str) -> set[str]:
         for choice in state.get("Choices", []):
             if choice["Condition"] == PLANNED:
                 new = {choice["Next"]} if mode == "graceful" else {state["Default"]}
-            else:
+            elif choice["Condition"] != GOES_ON:
                 new.add(choice["Next"])
         left += new - reached
         reached |= new
@@ -113,7 +115,15 @@ def test_nothing_waits_for_a_lost_primary() -> None:
 
 def test_a_planned_switchover_promotes_only_after_the_proof() -> None:
     main = MACHINE["States"]
+    # Or after an earlier execution of the same switch had come that far: only then the record has the note.
     assert {name for name in on_the_way("graceful") if "Bring this region up" in targets(main[name])} == {
+        "Pass the point of no return",
+        "Is it planned?",
+    }
+    assert [c["Condition"] for c in main["Is it planned?"]["Choices"] if c["Next"] == "Bring this region up"] == [
+        GOES_ON
+    ]
+    assert {name for name in on_the_way("graceful") if "Pass the point of no return" in targets(main[name])} == {
         "Is it where it was?"
     }
     assert {name for name in on_the_way("graceful") if "Is it where it was?" in targets(main[name])} == {
@@ -132,14 +142,76 @@ def test_a_freeze_that_leads_nowhere_is_taken_back() -> None:
         "Look at the source",
         "Prove that nothing is missing",
         "Look at the source once more",
+        "Pass the point of no return",
     )
     for name in frozen:
         assert [catch["Next"] for catch in main[name]["Catch"]] == ["Open the source again"], name
-    for name in ("The proof did not come", "The source was left closed"):
+    for name in ("The proof did not come", "The source was left closed", "The source does not stay open"):
         assert main[name]["Next"] == "Open the source again"
     assert targets(main["Open the source again"]) == {"Let the source's heart beat", "Record the failure"}
+    assert targets(main["Let the source's heart beat"]) == {"Does the switchover go on?"}
     # Once the promotion may have begun, nothing opens the source any more.
     assert "Open the source again" not in targets(main["Bring this region up"])
+
+
+def test_a_source_that_was_left_closed_is_opened_once_and_the_switchover_goes_on_once() -> None:
+    main = MACHINE["States"]
+    assert [(c["Condition"], c["Next"]) for c in main["Is the source open?"]["Choices"]] == [
+        ("{% $sourceDatabase.closed and $reopened %}", "The source does not stay open"),
+        ("{% $sourceDatabase.closed %}", "The source was left closed"),
+    ]
+    # Set to true in one state, set back in the one that is passed on the way round, and never to true again.
+    found = main["The source was left closed"]["Assign"]
+    assert (found["reopened"], found["goesOn"], found["interrupted"]) == (True, True, False)
+    assert main["Take the lock"]["Assign"]["reopened"] is False
+    assert main["Take the lock"]["Assign"]["goesOn"] is False
+    setters = [name for name, state in main.items() if state.get("Assign", {}).get("goesOn") is True]
+    assert setters == ["The source was left closed"]
+    (choice,) = main["Does the switchover go on?"]["Choices"]
+    assert (choice["Condition"], choice["Next"]) == ("{% $goesOn %}", "Let the replica hear the heart")
+    assert main["Does the switchover go on?"]["Default"] == "Record the failure"
+    assert main["Let the replica hear the heart"]["Assign"]["goesOn"] is False
+    assert not [name for name, state in main.items() if state.get("Assign", {}).get("reopened") is False][1:]
+
+
+CONNECT_AND_READ = 3 + 15
+
+
+def longest(state: State) -> float:
+    """Seconds until a state has given up whose every attempt hangs in one call to the other region."""
+    (retry,) = state["Retry"]
+    pauses = [
+        min(retry["IntervalSeconds"] * retry["BackoffRate"] ** number, retry["MaxDelaySeconds"])
+        for number in range(retry["MaxAttempts"])
+    ]
+    assert state["TimeoutSeconds"] > CONNECT_AND_READ
+    return float(CONNECT_AND_READ * (retry["MaxAttempts"] + 1) + sum(pauses))
+
+
+def test_a_region_that_hangs_in_the_freeze_keeps_the_source_closed_no_longer_than_the_budgets() -> None:
+    from pilotlight.aws import clients
+
+    config = clients.patient("rds", "eu-west-1").meta.config
+    assert config.connect_timeout + config.read_timeout == CONNECT_AND_READ
+    assert config.retries["total_max_attempts"] == 1
+    main = MACHINE["States"]
+    freeze, proof = 120, 120
+    # The target hangs, and the source is this region: the look into the target is the one call of the freeze that
+    # leaves it. Coming to rest may have taken its whole budget before. Opening asks the target once more.
+    assert longest(main["Prove that nothing is missing"]) + CONNECT_AND_READ < proof
+    # Even where the function itself hangs, until the state's own time-out.
+    look = main["Prove that nothing is missing"]
+    assert look["TimeoutSeconds"] * (look["Retry"][0]["MaxAttempts"] + 1) + 3 + CONNECT_AND_READ < proof
+    # The source hangs: nothing can open it, and that is told within both budgets.
+    opening = longest(main["Open the source again"])
+    for name in ("Close the source to writers", "Look at the source", "Look at the source once more"):
+        assert longest(main[name]) + opening < freeze + proof, name
+    # One that answers, but slowly, is bounded by the clock.
+    (_, over) = main["Is everything across?"]["Choices"]
+    assert (
+        "$toMillis($now()) - $toMillis($closedAt) >= 1000 * ($plan.budgets.freeze + $plan.budgets.proof)"
+        in (over["Condition"])
+    )
 
 
 def test_telling_is_never_on_the_way() -> None:
@@ -172,6 +244,7 @@ def test_every_failure_after_the_lock_is_recorded_and_told() -> None:
         ):
             caught = {catch["Next"] for catch in state["Catch"]}
             told = {"Record the failure", "The failure could not be recorded", "Open the source again"}
+            told.add("Does the switchover go on?")  # which records it, or goes on
             # What is left to do when the region is active already is done by hand if it must be.
             assert caught <= told or name in ("Stand the source down", "Let the heart beat here"), name
     assert main["Record the failure"]["Next"] == "Tell the team that it failed"
@@ -206,4 +279,32 @@ def test_database_compute_and_functions_come_up_side_by_side() -> None:
     ]
     drain, *_ = MACHINE["States"]["Bring this region up"]["Branches"]
     first_promotion = {name for name, state in drain["States"].items() if "Promote the database" in targets(state)}
-    assert first_promotion == {"Apply what was received", "Go on to the promotion", "Give the promotion time"}
+    assert first_promotion == {
+        "Apply what was received",
+        "Go on to the promotion",
+        "Give the promotion time",
+        "Everything was proven",
+    }
+    proven = drain["States"]["Was everything proven?"]
+    assert [(c["Condition"], c["Next"]) for c in proven["Choices"]] == [(PLANNED, "Everything was proven")]
+    assert proven["Default"] == "Apply what was received"
+
+
+def test_a_promoted_database_is_opened_before_it_counts_as_up() -> None:
+    database, *_ = MACHINE["States"]["Bring this region up"]["Branches"]
+    found = database["States"]
+    assert {name for name, state in found.items() if "The database is promoted" in targets(state)} == {
+        "Is the database open?"
+    }
+    assert {name for name, state in found.items() if "Open the database" in targets(state)} == {
+        "See whether it is open",
+        "Give the database time",
+    }
+    assert {name for name, state in found.items() if "See whether it is open" in targets(state)} == {
+        "Is the database promoted?"
+    }
+
+
+def test_what_was_done_is_called_by_its_name() -> None:
+    output = MACHINE["States"]["This region is active"]["Output"]
+    assert output["outcome"] == "{% $mode = 'graceful' ? 'switched-over' : 'failed-over' %}"

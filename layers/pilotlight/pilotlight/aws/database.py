@@ -107,6 +107,20 @@ def set_read_only(parameter_group: str, *, frozen: bool, client: Any) -> None:
     )
 
 
+def follows_its_role(parameter_group: str, client: Any) -> bool:
+    """Whether the databases of a parameter group are writable exactly when they are no replica: RDS's own default.
+
+    Only what somebody has set is listed, so the answer is one page and not the whole group.
+    """
+    for page in client.get_paginator("describe_db_parameters").paginate(
+        DBParameterGroupName=parameter_group, Source="user"
+    ):
+        for parameter in page["Parameters"]:
+            if parameter["ParameterName"] == "read_only":
+                return str(parameter.get("ParameterValue", "{TrueIfReplica}")) == "{TrueIfReplica}"
+    return True
+
+
 def promote(identifier: str, retention_days: int, client: Any = None) -> bool:
     """Ask RDS to promote a replica; say whether it took the request.
 

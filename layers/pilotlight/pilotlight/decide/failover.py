@@ -7,34 +7,50 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from pilotlight.decide import capacity, images, promotion
-from pilotlight.decide.request import GRACEFUL
+from pilotlight.decide.request import GRACEFUL, REPROTECT
 from pilotlight.errors import FatalError, PreconditionFailed
 from pilotlight.model import Database, Door, Function, Group, Image, Plan, Record, Request, Settings
 
-UNPLANNED = (
-    "close the primary region if it answers (on the side; nothing waits for it)",
-    "apply what the replica has received, then promote it",
-)
-PLANNED = (
-    "check that both sides are ready; change nothing if they are not",
-    "freeze the source: functions off, database read-only, connections ended",
-    "prove that the replica has the last write; open the source again if the proof does not come",
-    "promote the replica",
-)
-STEPS = (
-    "start the application from the newest image and wait for healthy targets",
-    "switch the workload functions and their triggers on",
-    "verify by a write and a read through the load balancer",
-    "record the DR region as active and tell the team",
-)
+
+def steps(mode: str, source: str, target: str) -> tuple[str, ...]:
+    """Say in words what a switch will do, in order."""
+    first = (
+        (
+            "check that both sides are ready; change nothing if they are not",
+            f"freeze {source}: functions off, database read-only, connections ended",
+            f"prove that the replica in {target} has the last write; open {source} again if the proof does not come",
+            f"note that there is no way back, then promote the replica in {target}",
+        )
+        if mode == GRACEFUL
+        else (
+            f"close {source} if it answers (on the side; nothing waits for it)",
+            "apply what the replica has received, then promote it",
+        )
+    )
+    last = (f"make {source} a standby: no instances",) if mode == GRACEFUL else ()
+    return (
+        *first,
+        f"open the database in {target} where it is still frozen or behind its closed door",
+        f"start the application in {target} from the newest image and wait for healthy targets",
+        "switch the workload functions and their triggers on",
+        "verify by a write and a read through the load balancer",
+        f"record {target} as active and tell the team",
+        *last,
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class Begin:
-    """What taking the lock comes to."""
+    """What taking the lock comes to.
+
+    ``passed`` says that an earlier run of this planned switch was past the point of no return, so only the way on is
+    left. ``interrupted`` says that one ended before it, and may have left the source closed, in whole or in part.
+    """
 
     outcome: Literal["take", "already-active", "already-held"]
     record: Record
+    passed: bool = False
+    interrupted: bool = False
 
 
 def begin(
@@ -42,7 +58,7 @@ def begin(
     request: Request,
     execution: str,
     holder_running: bool,
-    region: str,
+    regions: tuple[str, str],
     now: dt.datetime,
     cool_down_seconds: int,
 ) -> Begin:
@@ -50,7 +66,11 @@ def begin(
 
     Invariant: at most one *running* execution holds the lock; whoever takes it raises the epoch, so every step of an
     earlier holder is refused from then on. A holder that no longer runs, or that failed, is taken over: that is how
-    starting again resumes.
+    starting again resumes. One running holder is preempted: who builds a standby gives way to an unplanned failover.
+
+    The cool-down keeps what is automatic from switching to and fro, so it is asked of unplanned failovers alone. A
+    planned switch is a person's wish, proves what it needs before it changes anything, and loses nothing: a failback
+    soon after a failover needs no force.
 
     Parameters
     ----------
@@ -62,54 +82,89 @@ def begin(
         ARN of the execution that asks.
     holder_running
         Whether the execution named in ``record.holder`` is still running.
-    region
-        The region to make active: the one this runs in.
+    regions
+        The primary's and DR's, in this order.
     now
         Current time, with zone.
     cool_down_seconds
-        How long after a switch the next one needs ``force``.
+        How long after a switch the next unplanned one needs ``force``.
 
     Raises
     ------
     PreconditionFailed
-        Another failover is running, or the cool-down is not over.
+        Another switch is running or has to be finished first, or the cool-down is not over.
     """
+    primary, dr = regions
+    target = request.target or dr
+    planned = request.mode == GRACEFUL
     if record.lock == "held" and record.holder == execution:
-        return Begin("already-held", record)
-    if record.lock == "held" and holder_running:
+        return Begin("already-held", record, passed=planned and bool(record.promotion))
+    # Building a standby leaves nothing to resume for a switch.
+    unfinished = record.lock != "free" and record.mode != REPROTECT
+    if not unfinished and record.active_region == target:
+        return Begin("already-active", record)
+    if record.lock == "held" and holder_running and not (record.mode == REPROTECT and not planned):
         raise PreconditionFailed(
             f"another switch is running and holds the lock: {record.holder} "
             f"(since {record.taken_at}, epoch {record.epoch}). This execution changed nothing. "
-            f"Watch the other: aws stepfunctions describe-execution --region {region} --execution-arn {record.holder}"
+            f"Watch the other: aws stepfunctions describe-execution --region {dr} --execution-arn {record.holder}"
         )
-    if record.lock == "free":
-        if record.active_region == region:
-            return Begin("already-active", record)
-        if not request.force and record.cool_down_until and now < dt.datetime.fromisoformat(record.cool_down_until):
-            raise PreconditionFailed(
-                f"the last switch was a moment ago and its cool-down ends at {record.cool_down_until}: "
-                'nothing was changed. Wait, or start again with {"force": true}.'
-            )
-    resumes = record.lock != "free"
+    if planned and unfinished:
+        _require_same_switch(record, target)
+    if (
+        not planned
+        and not unfinished
+        and not request.force
+        and record.cool_down_until
+        and now < dt.datetime.fromisoformat(record.cool_down_until)
+    ):
+        raise PreconditionFailed(
+            f"the last switch was a moment ago and its cool-down ends at {record.cool_down_until}: "
+            'nothing was changed. Wait, or start again with {"force": true}.'
+        )
+    # A note about another target is dropped by an unplanned failover alone: the region it was about is lost.
+    promotion = record.promotion if unfinished and record.target == target else ""
+    taken = replace(
+        record,
+        epoch=record.epoch + 1,
+        lock="held",
+        holder=execution,
+        taken_at=now.isoformat(timespec="seconds"),
+        # Not the recorded active region: an earlier run may have got as far as recording the target.
+        source=primary if target == dr else dr,
+        target=target,
+        mode=request.mode,
+        reason=request.reason,
+        cool_down_until=(now + dt.timedelta(seconds=cool_down_seconds)).isoformat(timespec="seconds"),
+        failure="",
+        fence="",
+        promotion=promotion,
+    )
     return Begin(
         "take",
-        replace(
-            record,
-            epoch=record.epoch + 1,
-            lock="held",
-            holder=execution,
-            taken_at=now.isoformat(timespec="seconds"),
-            # When the record already names this region, an earlier run got as far as recording it: same direction.
-            source=record.source if resumes and record.source else record.active_region,
-            target=region,
-            mode=request.mode,
-            reason=request.reason,
-            cool_down_until=(now + dt.timedelta(seconds=cool_down_seconds)).isoformat(timespec="seconds"),
-            failure="",
-            fence="",
-            promotion=record.promotion if resumes else "",
-        ),
+        taken,
+        passed=planned and bool(promotion),
+        interrupted=planned and unfinished and record.mode == GRACEFUL and not promotion,
     )
+
+
+def _require_same_switch(record: Record, target: str) -> None:
+    """Insist that a planned switch does not cut in on an unfinished one that has gone too far."""
+    unplanned = record.mode != GRACEFUL
+    if record.promotion and (unplanned or record.target != target):
+        how = "no input" if unplanned else f'{{"mode": "{GRACEFUL}", "target": "{record.target}"}}'
+        raise PreconditionFailed(
+            f"the switch to {record.target} (epoch {record.epoch}) is past its point of no return since "
+            f"{record.promotion} and not finished: nothing was changed. Finish it first: start with {how}. "
+            f"If {record.target} is lost, start with no input."
+        )
+    if record.active_region == target and not record.promotion:
+        how = "no input" if unplanned else f'{{"mode": "{GRACEFUL}", "target": "{record.target}"}}'
+        raise PreconditionFailed(
+            f"{target} is recorded as active, and the switch to {record.target} (epoch {record.epoch}) is not finished "
+            f"and may have left it closed: nothing was changed. Start that one again, with {how}: it opens what is "
+            "closed before it goes on. Or open it by hand, as the runbook says."
+        )
 
 
 def require_current(record: Record, epoch: int, execution: str) -> None:
@@ -149,14 +204,14 @@ def plan(
     Raises
     ------
     PreconditionFailed
-        Something that DR must already have is not there. The message says what to do.
+        Something that the target must already have is not there. The message says what to do.
     """
     target = record.target
     if database is None:
         raise PreconditionFailed(
             f"database {names['database']} does not exist in {target}: there is no replica to promote, "
-            f"and nothing was changed. Make it (deploy the stack in {target}, or restore a snapshot under that name), "
-            "then start the failover again."
+            f"and nothing was changed. Make it (start {environment}-dr-reprotect, deploy the stack in {target} if it "
+            "never was, or restore a snapshot under that name), then start the failover again."
         )
     promotion.check(database)
     if group is None:
@@ -197,5 +252,5 @@ def plan(
         poll_seconds=settings.budgets.poll,
         most_lag_seconds=settings.most_lag_seconds,
         budgets=settings.budgets,
-        steps=(*(PLANNED if record.mode == GRACEFUL else UNPLANNED), *STEPS),
+        steps=steps(record.mode, record.source, target),
     )

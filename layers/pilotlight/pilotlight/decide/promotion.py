@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from pilotlight.errors import PreconditionFailed
 
 if TYPE_CHECKING:
-    from pilotlight.model import Database, Replication
+    from pilotlight.model import Database, Doors, Replication
 
 type Move = Literal["promote", "wait", "done"]
 
@@ -88,6 +88,47 @@ def next_move(database: Database | None, identifier: str, waited: int, budget: i
     if database.status == "available" and database.source:
         return "promote"
     return "wait"
+
+
+def is_shut(database: Database | None, doors: Doors | None) -> bool:
+    """Whether a database is known to be behind anything but its open door."""
+    return database is not None and doors is not None and database.security_groups != (doors.open,)
+
+
+def is_open(
+    database: Database | None, doors: Doors | None, thawed: bool, identifier: str, waited: int, budget: int
+) -> bool:
+    """Decide whether the application gets into a promoted database, and may write there.
+
+    Parameters
+    ----------
+    doors
+        None where they cannot be told apart: a door that is not known is left as it is, and verifying shows the rest.
+    thawed
+        Whether its parameter group lets it write now that it is no replica.
+    waited, budget
+        Seconds waited so far, and the most there may be.
+
+    Raises
+    ------
+    PreconditionFailed
+        It is no primary, and a replica is none of our business to open; or the budget is spent.
+    """
+    if database is None or database.source:
+        raise PreconditionFailed(
+            f"database {identifier} is {describe(database) if database else 'missing'}: only one that was promoted is "
+            "opened. Look who changed it, then start the failover again."
+        )
+    if is_promoted(database) and thawed and not is_shut(database, doors):
+        return True
+    if waited >= budget:
+        raise PreconditionFailed(
+            f"database {identifier} is not open to the application after {waited} s of waiting (budget {budget} s): it "
+            f"is {describe(database)}, {'thawed' if thawed else 'frozen'}, and "
+            f"{'behind another door' if is_shut(database, doors) else 'behind its open door'}. "
+            "Look at its events, then start the failover again: it goes on from there."
+        )
+    return False
 
 
 def describe(database: Database) -> str:

@@ -8,18 +8,27 @@ from typing import Any
 from pilotlight.errors import PreconditionFailed
 from pilotlight.model import Request
 
-_EXAMPLE = '{"mode": "ungraceful" or "graceful", "reason": "why", "force": false}'
+_EXAMPLE = '{"mode": "ungraceful" or "graceful", "target": "<region>", "reason": "why", "force": false}'
+_FIELDS = {"mode", "reason", "force", "target", "method"}
 _LONGEST_REASON = 500
+UNGRACEFUL = "ungraceful"
 GRACEFUL = "graceful"
+# What the record says while a standby is being built: that takes the same lock, and is asked for elsewhere.
+REPROTECT = "reprotect"
+REPLICA = "replica"
+SNAPSHOT = "snapshot"
 
 
-def check(payload: object) -> Request:
+def check(payload: object, primary: str, dr: str) -> Request:
     """Read the input of an execution.
 
     Parameters
     ----------
     payload
-        What the execution was started with: nothing, ``{}``, or any of ``mode``, ``reason`` and ``force``.
+        What the execution was started with: nothing, ``{}``, or any of ``mode``, ``target``, ``method``, ``reason`` and
+        ``force``.
+    primary, dr
+        The two regions; ``target`` is one of them, and DR where it is not given.
 
     Raises
     ------
@@ -27,20 +36,47 @@ def check(payload: object) -> Request:
         Anything else. The message names the field; nothing has been changed.
     """
     if payload is None:
-        return Request()
+        return Request(target=dr)
     if not isinstance(payload, Mapping):
         raise _refused(f"the input is {type(payload).__name__}, not an object")
-    unknown = sorted(set(payload) - {"mode", "reason", "force"})
+    unknown = sorted(set(payload) - _FIELDS)
     if unknown:
         raise _refused(f"unknown field {', '.join(map(repr, unknown))}")
-    return Request(mode=_mode(payload), reason=_reason(payload), force=_force(payload))
+    mode = _mode(payload)
+    return Request(
+        mode=mode,
+        reason=_reason(payload),
+        force=_force(payload),
+        target=_target(payload, mode, primary, dr),
+        method=_method(payload, mode),
+    )
 
 
 def _mode(payload: Mapping[str, Any]) -> str:
-    mode = payload.get("mode", "ungraceful")
-    if mode not in ("ungraceful", GRACEFUL):
+    mode = payload.get("mode", UNGRACEFUL)
+    if mode not in (UNGRACEFUL, GRACEFUL):
         raise _refused(f"'mode' is {mode!r}, not 'ungraceful' or 'graceful'")
     return str(mode)
+
+
+def _target(payload: Mapping[str, Any], mode: str, primary: str, dr: str) -> str:
+    target = payload.get("target", dr)
+    if target not in (primary, dr):
+        raise _refused(f"'target' is {target!r}, neither {primary!r} nor {dr!r}")
+    # The lock, the record and the workflow live in DR: what is left without a word from the other side can only be the
+    # primary.
+    if "target" in payload and mode != GRACEFUL:
+        raise _refused("'target' needs 'mode' to be 'graceful': an unplanned failover always goes to DR")
+    return str(target)
+
+
+def _method(payload: Mapping[str, Any], mode: str) -> str:
+    method = payload.get("method", REPLICA)
+    if method not in (REPLICA, SNAPSHOT):
+        raise _refused(f"'method' is {method!r}, not 'replica' or 'snapshot'")
+    if "method" in payload and mode != GRACEFUL:
+        raise _refused("'method' needs 'mode' to be 'graceful': an unplanned failover promotes the replica")
+    return str(method)
 
 
 def _reason(payload: Mapping[str, Any]) -> str:

@@ -32,8 +32,8 @@ def require_ready(source: Database | None, replica: Database | None, lag: int | 
     if source is None or not promotion.is_promoted(source):
         seen = promotion.describe(source) if source else "missing"
         raise PreconditionFailed(
-            f"the source's database is {seen}, not an available primary. {nothing} Wait until it is, or, if the source "
-            "region is lost, start without 'mode'."
+            f"the source's database is {seen}, not an available primary. {nothing} Wait until it is. If it is the "
+            "primary region that is left, and it is lost, start with no input."
         )
     if replica is None or not replica.source or replica.status != "available":
         seen = promotion.describe(replica) if replica else "missing"
@@ -113,22 +113,32 @@ def is_closed(source: Database, doors: Doors) -> bool:
     return source.security_groups == (doors.closed,)
 
 
-def require_may_open(record: Record, source: str, replica: Database | None) -> None:
+def require_may_open(record: Record, source: str, replica: Database | None, *, answers: bool = True) -> None:
     """Insist that opening the source makes no second writer.
 
-    Invariant: a source is opened only while it is the recorded active region, the promotion of its replica was never
-    asked for, and the replica is still one. RDS alone would not do: right after PromoteReadReplica it still shows a
-    replica.
+    Invariant: a source is opened only while it is the recorded active region, the point of no return was never passed,
+    and the replica is still one as far as its region answers. RDS alone would not do: right after PromoteReadReplica it
+    still shows a replica. The record alone does: every promotion is noted in it before it is asked for. The look is a
+    second net, for what was done by hand; a source that serves nobody must not wait for a region that is lost.
+
+    Parameters
+    ----------
+    replica
+        The other region's database, or None if there is none or its region does not answer.
+    answers
+        Whether the other region answers.
 
     Raises
     ------
     PreconditionFailed
         The other side is, or may be, a primary by now.
     """
-    if record.active_region == source and not record.promotion and replica is not None and replica.source:
+    may = record.active_region == source and not record.promotion
+    if may and (not answers or (replica is not None and replica.source)):
         return
-    asked = f", its promotion was asked for at {record.promotion}" if record.promotion else ""
+    asked = f", the point of no return was passed at {record.promotion}" if record.promotion else ""
+    other = (promotion.describe(replica) if replica else "missing") if answers else "out of sight"
     raise PreconditionFailed(
         f"{source} stays closed: {record.active_region} is recorded as active{asked}, and the other database is "
-        f"{promotion.describe(replica) if replica else 'missing'}. Opening it could make two writers."
+        f"{other}. Opening it could make two writers."
     )

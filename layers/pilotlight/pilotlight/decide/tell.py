@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pilotlight.decide.request import GRACEFUL
+from pilotlight.decide.request import GRACEFUL, REPROTECT
 
 if TYPE_CHECKING:
     from pilotlight.model import Json, Record
@@ -13,20 +13,32 @@ _RESUME = (
     "Nothing is rolled back and traffic was not moved. After the repair start the failover again, with no input: "
     "it goes on from there."
 )
+_RESUME_PLANNED = (
+    "The point of no return is passed: {source} stays closed, and nothing is lost. After the repair start the "
+    "switchover again with the same input: it goes on from there."
+)
 _CALLED_OFF = (
-    "Nothing irreversible was done: the source stays the active region. After the repair start the switchover again "
-    "with the same input. Should the source still be closed to writers, that opens it first."
+    "Nothing irreversible was done: {source} stays the active region. After the repair start the switchover again "
+    "with the same input. Should {source} still be closed to writers, that opens it first."
+)
+_REPROTECT = (
+    "Nothing that serves was touched: {active} stays the active region, without a standby. After the repair start "
+    "{environment}-dr-reprotect again: it goes on from there."
 )
 
 
-def way_on(record: Record) -> str:
-    """Say how to go on after a failure: back is possible until the promotion was asked for."""
-    return _CALLED_OFF if record.mode == GRACEFUL and not record.promotion else _RESUME
+def way_on(record: Record, environment: str) -> str:
+    """Say how to go on after a failure: back is possible until the point of no return is passed."""
+    if record.mode == REPROTECT:
+        return _REPROTECT.format(active=record.active_region, environment=environment)
+    if record.mode != GRACEFUL:
+        return _RESUME
+    return (_RESUME_PLANNED if record.promotion else _CALLED_OFF).format(source=record.source)
 
 
 def already_active(record: Record) -> str:
     """Say that there is nothing to do."""
-    return f"{record.active_region} is already active since epoch {record.epoch}: nothing was changed."
+    return f"{record.active_region} is already active since epoch {record.since or record.epoch}: nothing was changed."
 
 
 def fence_outcome(record: Record) -> str:
@@ -36,39 +48,56 @@ def fence_outcome(record: Record) -> str:
 
 def next_steps(record: Record, payload: Json) -> str:
     """Say what the team does now."""
-    door = payload["plan"]["door"]
+    plan = payload["plan"]
+    door, reprotect = plan["door"], f"{plan['environment']}-dr-reprotect"
     if record.mode == GRACEFUL:
         return (
             f"1. Point the application's name at {door} if nothing does that for you. "
             f"2. {record.source} has become a standby: see that it has no instances left; its old database is frozen, "
             "leave it so. "
-            f"3. {record.target} has no standby now: plan the way back."
+            f"3. {record.target} has no standby now: start {reprotect}, which builds one in {record.source}."
         )
     return (
         f"1. Point the application's name at {door} if nothing does that for you. "
         f"2. {record.source} closed: {fence_outcome(record)}. "
         "When it returns, keep it closed (capacity 0, functions off, no client on its old database): "
         "its database is writable and knows nothing of this failover. "
-        f"3. {record.target} has no standby now: plan the way back."
+        f"3. {record.target} has no standby now: when {record.source} is back, start {reprotect}, which closes it and "
+        "builds one there."
     )
 
 
-def succeeded(record: Record, payload: Json) -> Json:
-    """Word the notification of a failover that worked."""
+def done(record: Record, primary: str) -> str:
+    """Name what was done: a planned switch that returns to the primary is a failback."""
+    if record.mode != GRACEFUL:
+        return "failed over"
+    return "failed back" if record.target == primary else "switched over"
+
+
+def succeeded(record: Record, payload: Json, primary: str) -> Json:
+    """Word the notification of a switch that worked."""
     plan = payload["plan"]
     up = payload["result"]
     compute, drain = up["compute"], up["database"]["drain"]
+    planned = record.mode == GRACEFUL
+    database = (
+        (f"every write of {record.source} was proven to be in it before",)
+        if planned
+        else (
+            drain_outcome(drain),
+            f"the source's last heartbeat in it: {drain.get('heartbeat_at') or 'unknown'}",
+        )
+    )
     return {
         "kind": "succeeded",
-        "subject": f"[{plan['environment']}] failed over: {record.target} is active (epoch {record.epoch})",
+        "subject": f"[{plan['environment']}] {done(record, primary)}: {record.target} is active (epoch {record.epoch})",
         "message": "\n".join(
             (
                 f"{plan['environment']} runs in {record.target} now. It was in {record.source}.",
                 f"Reason given: {record.reason or 'none'}",
                 "",
                 f"Database   {plan['database']} is promoted, backups kept {plan['backup_retention_days']} days; "
-                + drain_outcome(drain),
-                f"           the source's last heartbeat in it: {drain.get('heartbeat_at') or 'unknown'}",
+                + "\n           ".join(database),
                 f"Compute    {compute['healthy']} healthy targets on {plan['image']} ({plan['image_created']})",
                 f"Functions  {', '.join(plan['functions']) or 'none'} on",
                 f"Verified   a write and a read through {plan['door']}",
@@ -89,9 +118,11 @@ def drain_outcome(drain: Json) -> str:
 
 
 def failed(record: Record, environment: str, cause: str, posture: str) -> Json:
-    """Word the notification of a failover that did not work."""
+    """Word the notification of a switch, or of the building of a standby, that did not work."""
+    what = {GRACEFUL: "SWITCHOVER", REPROTECT: "RE-PROTECTION"}.get(record.mode, "FAILOVER")
+    state = "" if record.mode == REPROTECT else "still "
     return {
         "kind": "failed",
-        "subject": f"[{environment}] FAILOVER FAILED at epoch {record.epoch}: active is still {record.active_region}",
-        "message": "\n".join((cause, "", posture, "", way_on(record))),
+        "subject": f"[{environment}] {what} FAILED at epoch {record.epoch}: active is {state}{record.active_region}",
+        "message": "\n".join((cause, "", posture, "", way_on(record, environment))),
     }

@@ -1,0 +1,124 @@
+"""The same machine carries the service to DR and back, killed on either way, and no promised write is lost on one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pymysql
+import pytest
+
+from tests.lab.running import ACCOUNT
+from tests.workflow.clients import Clients, application, insert, orders
+from tests.workflow.operator import DR, PRIMARY, Operator
+
+TO_DR = {"mode": "graceful"}
+BACK = {"mode": "graceful", "target": PRIMARY}
+
+
+def test_a_region_that_is_none_of_the_two_is_refused_and_so_is_an_unplanned_way_back(operator: Operator) -> None:
+    assert "'target' is 'us-east-1'" in operator.fail_over(mode="graceful", target="us-east-1").cause
+    assert "'target' needs 'mode'" in operator.fail_over(target=PRIMARY).cause
+    assert operator.record()["lock"] == "free"
+
+
+def test_one_that_was_killed_past_the_point_of_no_return_goes_on_from_there(operator: Operator) -> None:
+    with Clients(operator, PRIMARY) as clients:
+        operator.until(lambda: len(clients.promised) > 50, "the clients write")
+        killed = operator.start(**TO_DR)
+        assert operator.reaches(killed, "Bring this region up") == "entered"
+        assert operator.stop(killed)
+    assert operator.record()["promotion"]
+    arn = operator.start(**TO_DR)
+    ended = operator.end_of(arn)
+    assert ended.status == "SUCCEEDED", ended.cause
+    assert (ended.output["outcome"], ended.output["target"]) == ("switched-over", DR)
+    assert "Close the source to writers" not in operator.entered(arn)
+    assert set(clients.promised) - orders(operator, DR) == set()
+    record = operator.record()
+    assert (record["active_region"], record["lock"], record["since"]) == (DR, "free", record["epoch"])
+
+
+def test_the_primary_becomes_the_standby(operator: Operator) -> None:
+    """By hand, as long as it takes RDS: what it takes to build a standby is none of this test's."""
+    rds = operator.lab.client("rds", PRIMARY)
+    old = operator.database(PRIMARY)
+    rds.modify_db_instance(
+        DBInstanceIdentifier="dev-db", NewDBInstanceIdentifier="dev-db-retired-1", ApplyImmediately=True
+    )
+    operator.until(lambda: _names(rds) == {"dev-db-retired-1"}, "the old database has another name", 120)
+    rds.modify_db_parameter_group(
+        DBParameterGroupName="dev-db",
+        Parameters=[
+            {"ParameterName": "read_only", "ParameterValue": "{TrueIfReplica}", "ApplyMethod": "immediate"},
+        ],
+    )
+    operator.lab.set_scale(200)
+    rds.create_db_instance_read_replica(
+        DBInstanceIdentifier="dev-db",
+        SourceDBInstanceIdentifier=f"arn:aws:rds:{DR}:{ACCOUNT}:db:dev-db",
+        KmsKeyId="alias/dev-pilotlight",
+        DBSubnetGroupName="dev-db",
+        DBParameterGroupName="dev-db",
+        # Behind the closed door, as the old one was: the switch opens it.
+        VpcSecurityGroupIds=[group["VpcSecurityGroupId"] for group in old["VpcSecurityGroups"]],
+    )
+    operator.until(lambda: operator.database(PRIMARY)["DBInstanceStatus"] == "available", "the replica is there", 120)
+    rds.modify_db_instance(DBInstanceIdentifier="dev-db", BackupRetentionPeriod=7, ApplyImmediately=True)
+    operator.until(lambda: _is_a_standby(operator), "the replica replicates and is backed up", 120)
+    operator.lab.set_scale(20)
+    address = operator.database(PRIMARY)["Endpoint"]
+    assert address["Port"] == old["Endpoint"]["Port"]
+
+
+def test_a_way_back_that_was_killed_in_its_freeze_opens_the_source_and_goes_on(operator: Operator) -> None:
+    with application(operator, DR) as late, Clients(operator, DR) as clients:
+        operator.until(lambda: len(clients.promised) > 50, "the clients write")
+        lag = operator.set("most-lag-seconds", 3600)
+        operator.lab.control("database", "slow-applying", region=PRIMARY, identifier="dev-db", seconds=60)
+        killed = operator.start(**BACK)
+        assert operator.reaches(killed, "Give the replica time") == "entered"
+        assert operator.stop(killed)
+        operator.lab.control("database", "slow-applying", region=PRIMARY, identifier="dev-db", seconds=0)
+        operator.set("most-lag-seconds", lag)
+        assert not operator.order(operator.door(DR), "in-between")
+        arn = operator.start(**BACK, reason="home again")
+        ended = operator.end_of(arn)
+        assert ended.status == "SUCCEEDED", ended.cause
+        with pytest.raises(pymysql.err.MySQLError):
+            insert(late, "too-late")
+    entered = operator.entered(arn)
+    round_again = ("The source was left closed", "Open the source again", "Let the replica hear the heart")
+    assert [entered.count(name) for name in round_again] == [1, 1, 1]
+    assert (ended.output["outcome"], ended.output["source"], ended.output["target"]) == ("switched-over", DR, PRIMARY)
+    there = orders(operator, PRIMARY)
+    assert set(clients.promised) - there == set()
+    assert "too-late" not in there
+
+
+def test_the_primary_serves_again_and_dr_is_frozen(operator: Operator) -> None:
+    here, left = operator.posture(PRIMARY), operator.posture(DR)
+    assert here["database"] == ("available", "")
+    assert (here["sizes"], here["orders"], here["active"]) == ((2, 2, 4), True, PRIMARY)
+    assert (left["sizes"][:2], left["orders"], left["active"]) == ((0, 0), False, PRIMARY)
+    operator.until(lambda: not operator.group(DR)["Instances"], "DR has no instances", 120)
+    assert operator.order(operator.door(PRIMARY), "home")
+    with application(operator, DR) as connection, pytest.raises(pymysql.err.MySQLError):
+        insert(connection, "never")
+    record = operator.record()
+    assert (record["active_region"], record["lock"], record["promotion"]) == (PRIMARY, "free", "")
+    again = operator.fail_over(**BACK)
+    assert (again.status, again.output["outcome"]) == ("SUCCEEDED", "already-active")
+
+
+def _names(rds: Any) -> set[str]:
+    return {
+        instance["DBInstanceIdentifier"]
+        for instance in rds.describe_db_instances()["DBInstances"]
+        if instance["DBInstanceStatus"] == "available"
+    }
+
+
+def _is_a_standby(operator: Operator) -> bool:
+    seen = operator.database(PRIMARY)
+    replication = [info["Status"] for info in seen.get("StatusInfos", [])]
+    return (seen["DBInstanceStatus"], seen["BackupRetentionPeriod"], replication) == ("available", 7, ["replicating"])
