@@ -95,6 +95,10 @@ failover: setup ## Fail over to the DR region, now
 switchover: setup ## Move the service to the DR region as planned, without losing a write; both regions must be well
 	@scripts/failover $(ENVIRONMENT) $(DR_REGION) graceful
 
+.PHONY: reprotect
+reprotect: setup ## Build a standby in the region that is not active; its old database is kept (REGION, if you want to be sure)
+	@scripts/reprotect $(ENVIRONMENT) $(DR_REGION) $(REGION)
+
 .PHONY: failback
 failback: setup ## Go back to the primary region without losing a write (METHOD=snapshot: without a replica, with a long freeze)
 	@python -m scripts.failback $(ENVIRONMENT) $(DR_REGION) $(or $(METHOD),replica)

@@ -47,6 +47,20 @@ def drain(call: Call) -> Json:
     }
 
 
+def heard(call: Call) -> Json:
+    """Say when a database last heard the active one's heart, and whether it applies what it receives."""
+    with _server(call) as server:
+        seen, beat_seen = sql.replication(server), sql.last_beat(server)
+    return {
+        "is_replica": seen.is_replica,
+        "applied": seen.applied,
+        "source_connected": seen.source_connected,
+        "detail": seen.error,
+        "heartbeat_at": beat_seen.at if beat_seen else "",
+        "heartbeat_age_seconds": beat_seen.age_seconds if beat_seen else None,
+    }
+
+
 def prepare(call: Call) -> Json:
     """Make the heartbeat and the application's account in the active database, or bring them in line."""
     schema = _variable("DATABASE_NAME")
@@ -126,6 +140,7 @@ handler = serve(
     "sql",
     {
         "drain": drain,
+        "heard": heard,
         "prepare": prepare,
         "mark": mark,
         "quiet": quiet,

@@ -21,8 +21,8 @@ SERVICES = (
 IMPLIED = {"GetFunction": {"ListTags"}}
 # Where an action of IAM is not named like the call that it allows.
 ACTIONS = {"Invoke": "InvokeFunction"}
-# Reached by the adapter's words, never by the step: the fence only switches off.
-NEVER_TAKEN = {"fence": {"DeleteFunctionConcurrency"}}
+# Reached by the adapter's words, never by the step: these two only switch off.
+NEVER_TAKEN = {"fence": {"DeleteFunctionConcurrency"}, "standby": {"DeleteFunctionConcurrency"}}
 # Powertools keeps what was done once: its own code, not the adapters', calls these.
 ONCE = {"GetItem", "PutItem", "UpdateItem", "DeleteItem"}
 STEPS = {f["CodeUri"].split("/")[1]: f for f in steps().values()}
@@ -111,6 +111,7 @@ def granted(step: str) -> set[str]:
 # Needed by what is called and not by who calls it: keys behind tables and topics, what Auto Scaling checks of a caller.
 BEHIND_A_CALL = {
     "Decrypt", "DescribeKey", "GenerateDataKey", "RunInstances", "CreateTags", "PassRole", "GetParameters",
+    "CreateGrant",
 }  # fmt: skip
 
 

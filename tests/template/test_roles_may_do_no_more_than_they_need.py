@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -79,12 +80,27 @@ CHANGES = {
     },
     "notify": {"sns:Publish"},
     "failback": set(),
+    "standby": {
+        "autoscaling:UpdateAutoScalingGroup",
+        "kms:CreateGrant",
+        "ssm:PutParameter",
+        "rds:AddTagsToResource",
+        "rds:CreateDBInstanceReadReplica",
+        "rds:CreateDBSnapshot",
+        "rds:ModifyDBInstance",
+        "rds:ModifyDBParameterGroup",
+        "lambda:InvokeFunction",
+        "lambda:PutFunctionConcurrency",
+        "lambda:UpdateEventSourceMapping",
+    },
 }
 FAILOVER = steps()
 # A planned switch goes both ways, so its steps reach into either region. The fence tries the primary alone: only that
 # is ever left without a word.
 REACHES_INTO_THE_PRIMARY = {"FenceFunction"}
 REACHES_INTO_BOTH = {"ControlFunction", "DatabaseFunction", "ComputeFunction", "WorkloadFunction", "SourceFunction"}
+# Works on whichever region is the standby, and asks the other.
+WORKS_ON_THE_STANDBY = {"StandbyFunction"}
 
 ROLES = [
     (template, name, resource)
@@ -146,7 +162,7 @@ def test_a_role_is_handed_to_one_service(name: str, statement: Any) -> None:
         assert "*" not in str(statement["Resource"])
 
 
-@pytest.mark.parametrize("name", [*sorted(FAILOVER), "Failover", "Failback"])
+@pytest.mark.parametrize("name", [*sorted(FAILOVER), "Failover", "Failback", "Reprotect"])
 def test_a_failover_never_reaches_for_a_control_plane_elsewhere(name: str) -> None:
     granted = [
         action
@@ -174,7 +190,7 @@ def test_a_step_changes_what_its_name_says(name: str) -> None:
     assert changing == CHANGES[step]
 
 
-@pytest.mark.parametrize("name", sorted(set(FAILOVER) - REACHES_INTO_THE_PRIMARY - REACHES_INTO_BOTH))
+@pytest.mark.parametrize("name", sorted(set(FAILOVER) - REACHES_INTO_THE_PRIMARY - REACHES_INTO_BOTH - WORKS_ON_THE_STANDBY))
 def test_only_who_closes_a_region_reaches_into_the_other(name: str) -> None:
     assert "PrimaryRegion" not in str(FAILOVER[name]["Policies"])
 
@@ -242,6 +258,24 @@ def test_the_role_that_is_handed_over_is_the_instances_of_either_region() -> Non
     assert roles == [name.replace("AWS::Region", region) for region in ("PrimaryRegion", "DrRegion")]
 
 
+@pytest.mark.parametrize("name", sorted(WORKS_ON_THE_STANDBY))
+def test_who_works_on_both_regions_is_held_to_the_two(name: str) -> None:
+    """By the resource, or where that leaves the region open, by a condition."""
+    for statement in statements(FAILOVER[name]["Policies"]):
+        regions = {
+            part for text in re.findall(r"arn:[^']*", str(statement["Resource"])) for part in text.split(":")[3:4]
+        }
+        if statement["Effect"] == "Allow" and (regions & {"*"} or many(statement["Resource"]) == ["*"]):
+            held = statement["Condition"]["StringEquals"]["aws:RequestedRegion"]
+            assert held == [{"Ref": "PrimaryRegion"}, {"Ref": "DrRegion"}], statement["Sid"]
+
+
+@pytest.mark.parametrize("name", sorted(WORKS_ON_THE_STANDBY))
+def test_nothing_that_was_a_database_is_ever_deleted(name: str) -> None:
+    granted = {action for s in statements(FAILOVER[name]["Policies"]) for action in many(s["Action"])}
+    assert not [action for action in granted if "Delete" in action]
+
+
 @pytest.mark.parametrize(
     ("name", "functions"),
     [
@@ -254,6 +288,15 @@ def test_the_role_that_is_handed_over_is_the_instances_of_either_region() -> Non
             ],
         )
         for name in ("WorkloadFunction", "SourceFunction")
+    ]
+    + [
+        (
+            "StandbyFunction",
+            [
+                "*:${AWS::AccountId}:function:${Environment}-dr-*",
+                "*:${AWS::AccountId}:function:${Environment}-sql",
+            ],
+        )
     ]
     + [("FenceFunction", ["${PrimaryRegion}:${AWS::AccountId}:function:${Environment}-sql"])],
 )

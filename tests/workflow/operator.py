@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tests.lab.running import RunningLab
 
 MACHINE: Final = f"arn:aws:states:{DR}:{ACCOUNT}:stateMachine:dev-dr-failover"
+REPROTECT: Final = f"arn:aws:states:{DR}:{ACCOUNT}:stateMachine:dev-dr-reprotect"
 CONFIG: Final = "/dev/pilotlight/config"
 
 
@@ -42,10 +43,10 @@ class Operator:
 
     # Failovers
 
-    def start(self, **fields: Any) -> str:
-        """Start a failover and return its ARN. Without fields it is started with no input."""
+    def start(self, machine: str = MACHINE, **fields: Any) -> str:
+        """Start a failover (or another machine) and return its ARN. Without fields it is started with no input."""
         given = {"input": json.dumps(fields)} if fields else {}
-        arn: str = self.states.start_execution(stateMachineArn=MACHINE, **given)["executionArn"]
+        arn: str = self.states.start_execution(stateMachineArn=machine, **given)["executionArn"]
         return arn
 
     def start_from_the_command_line(self) -> str:
@@ -224,4 +225,4 @@ class Operator:
         return self.lab.wait_until(condition, seconds, what)
 
 
-__all__ = ["DR", "PRIMARY", "End", "Operator"]
+__all__ = ["DR", "PRIMARY", "REPROTECT", "End", "Operator"]

@@ -125,9 +125,19 @@ class Names:
         """State machine in the DR region that brings everything back to the primary."""
         return f"{self.environment}-dr-failback"
 
+    @property
+    def retired_prefix(self) -> str:
+        """What the names of all retired databases begin with."""
+        return f"{self.database}-retired-"
+
     def retired(self, epoch: int) -> str:
         """RDS instance that lost its role in an epoch, kept under a name of its own."""
-        return f"{self.database}-retired-{epoch}"
+        return f"{self.retired_prefix}{epoch}"
+
+    @staticmethod
+    def final_snapshot(retired: str) -> str:
+        """RDS snapshot that is taken of a database before it is retired."""
+        return f"{retired}-final"
 
 
 def settings_from(parameters: Mapping[str, str], path: str) -> Settings:

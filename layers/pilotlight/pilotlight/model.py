@@ -121,6 +121,22 @@ class Database:
     port: int = 0
     backup_retention_days: int = 0
     security_groups: tuple[str, ...] = ()
+    arn: str = ""
+    resource: str = ""
+    """Names this instance and no other, whatever it is called by now."""
+    tags: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    deletion_protection: bool = False
+    backup_window: str = ""
+    maintenance_window: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseSnapshot:
+    """A snapshot of an RDS instance. ``resource`` is the instance's own, which outlives its name."""
+
+    identifier: str
+    status: str
+    resource: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -311,6 +327,52 @@ def plan_from(payload: Mapping[str, Any]) -> Plan:
     data["functions"] = tuple(data["functions"])
     data["steps"] = tuple(data["steps"])
     return Plan(**data)
+
+
+@dataclass(frozen=True, slots=True)
+class Protection:
+    """What a re-protection will do, and to what. Shown in the execution before anything is changed.
+
+    ``retire`` says whether the standby's database has to make room, ``retired`` what it is called then, or is called
+    since an earlier run; empty where there is none.
+    """
+
+    environment: str
+    region: str
+    active: str
+    epoch: int
+    rebuild: bool
+    database: str
+    database_state: str
+    source: str
+    source_host: str
+    source_port: int
+    retire: bool
+    retired: str
+    retired_epoch: int
+    snapshot: str
+    functions: tuple[str, ...]
+    backup_retention_days: int
+    most_lag_seconds: int
+    poll_seconds: int
+    slow_poll_seconds: int
+    budgets: Budgets
+    steps: tuple[str, ...] = ()
+
+
+def protection_from(payload: Mapping[str, Any]) -> Protection:
+    """Read a re-protection's plan back from a state machine's data.
+
+    Raises
+    ------
+    KeyError, TypeError
+        The payload is not one that `as_json` of a `Protection` made.
+    """
+    data = dict(payload)
+    data["budgets"] = Budgets(**data["budgets"])
+    data["functions"] = tuple(data["functions"])
+    data["steps"] = tuple(data["steps"])
+    return Protection(**data)
 
 
 @dataclass(frozen=True, slots=True)

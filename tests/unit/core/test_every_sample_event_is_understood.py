@@ -8,11 +8,23 @@ from typing import Any
 
 import pytest
 
-from pilotlight.model import as_json, plan_from
+from pilotlight.model import as_json, plan_from, protection_from
 from tests.unit.core.conftest import ROOT
 
 EVENTS = sorted((ROOT / "events").glob("*.json"))
-STEPS = ("control", "database", "sql", "source", "compute", "workload", "verify", "fence", "notify", "failback")
+STEPS = (
+    "control",
+    "database",
+    "sql",
+    "source",
+    "compute",
+    "workload",
+    "verify",
+    "fence",
+    "notify",
+    "failback",
+    "standby",
+)
 
 
 def actions(function: str) -> set[str]:
@@ -36,6 +48,8 @@ def test_a_sample_is_what_the_state_machine_would_send(path: Any) -> None:
     assert event["execution"].startswith("arn:aws:states:")
     if "plan" in event:
         assert json.loads(json.dumps(as_json(plan_from(event["plan"])))) == event["plan"]
+    if "protection" in event:
+        assert json.loads(json.dumps(as_json(protection_from(event["protection"])))) == event["protection"]
 
 
 def test_the_state_machines_send_what_the_samples_show() -> None:
@@ -44,7 +58,7 @@ def test_the_state_machines_send_what_the_samples_show() -> None:
     assert {f"{function.lower()}-{action}" for function, action in sent} <= {path.stem for path in EVENTS}
     # What no state sends: the rule's, for an execution that was stopped, and what functions ask of functions.
     by_others = {"notify-ended", "sql-prepare", "sql-mark", "sql-quiet", "sql-prove", "sql-beat"}
-    by_others |= {"sql-position", "sql-compare"}
+    by_others |= {"sql-position", "sql-compare", "sql-heard"}
     assert {path.stem for path in EVENTS if path.stem.split("-")[0] in STEPS} - {
         f"{function.lower()}-{action}" for function, action in sent
     } == by_others

@@ -40,6 +40,12 @@ def describe(identifier: str, client: Any = None) -> Database | None:
             for group in instance.get("VpcSecurityGroups", [])
             if group.get("Status") != "removing"
         ),
+        arn=instance.get("DBInstanceArn", ""),
+        resource=instance.get("DbiResourceId", ""),
+        tags={tag["Key"]: tag["Value"] for tag in instance.get("TagList", [])},
+        deletion_protection=instance.get("DeletionProtection", False),
+        backup_window=instance.get("PreferredBackupWindow", ""),
+        maintenance_window=instance.get("PreferredMaintenanceWindow", ""),
     )
 
 

@@ -29,6 +29,12 @@ def under(path: str, client: Any = None) -> dict[str, str]:
     return found
 
 
+def values(names: tuple[str, ...], client: Any = None) -> dict[str, str]:
+    """Read parameters by name; one that does not exist is left out."""
+    answer = (client or clients.near("ssm")).get_parameters(Names=list(names))
+    return {parameter["Name"]: parameter["Value"] for parameter in answer["Parameters"]}
+
+
 def put(name: str, value: str, client: Any = None) -> None:
     """Overwrite a parameter that a deployment made."""
     (client or clients.near("ssm")).put_parameter(Name=name, Value=value, Type="String", Overwrite=True)

@@ -13,7 +13,7 @@ type Move = Literal["promote", "wait", "done"]
 
 # Statuses that no waiting ends. Every other one passes: the order in which RDS goes through them is not documented,
 # so the rest is waited for. https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/accessing-monitoring.html
-_TERMINAL = (
+TERMINAL = (
     "deleting",
     "failed",
     "inaccessible-encryption-credentials",
@@ -47,7 +47,7 @@ def check(database: Database) -> None:
     PreconditionFailed
         Its status is one that only a human ends.
     """
-    if database.status in _TERMINAL:
+    if database.status in TERMINAL:
         raise PreconditionFailed(
             f"database {database.identifier} is '{database.status}' and cannot be promoted. "
             "Repair it in the RDS console (or restore a snapshot under the same name), wait until it is 'available', "

@@ -1,0 +1,167 @@
+"""The primary is lost with writes that never crossed, and comes back as it was: open, and serving. A start with no
+input closes it, keeps what only it has, and makes it a standby. In this order, on one system."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tests.workflow.operator import DR, PRIMARY, REPROTECT, Operator
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+RETIRED = "dev-db-retired-1"
+# States in which an execution that builds the standby is killed.
+DEADLY = (
+    "Plan the protection",
+    "Close the standby's region",
+    "Look at the old database",
+    "List what never crossed",
+    "Give the snapshot time",
+    "Retire the old database",
+    "Give the new name time",
+    "Build the replica",
+    "Give the replica time",
+)
+
+
+def instance(operator: Operator, name: str, region: str = PRIMARY) -> dict[str, Any]:
+    """Read an instance as RDS describes it."""
+    found: dict[str, Any] = operator.lab.client("rds", region).describe_db_instances(DBInstanceIdentifier=name)[
+        "DBInstances"
+    ][0]
+    return found
+
+
+def instances(operator: Operator, region: str = PRIMARY) -> dict[str, str]:
+    """List a region's instances, with what names each for good."""
+    found = operator.lab.client("rds", region).describe_db_instances()["DBInstances"]
+    return {one["DBInstanceIdentifier"]: one["DbiResourceId"] for one in found}
+
+
+def tags(found: dict[str, Any]) -> dict[str, str]:
+    return {tag["Key"]: tag["Value"] for tag in found["TagList"]}
+
+
+def ordered(operator: Operator, door: str, numbers: Collection[str]) -> None:
+    for number in numbers:
+        operator.until(lambda number=number: operator.order(door, number), f"{number} is acknowledged")  # type: ignore[misc]
+
+
+def test_a_standby_that_is_well_is_left_alone(operator: Operator) -> None:
+    before = operator.posture(PRIMARY), operator.posture(DR), operator.record()
+    arn = operator.start(REPROTECT)
+    ended = operator.end_of(arn)
+    assert (ended.status, ended.output["outcome"]) == ("SUCCEEDED", "already-protected"), ended.cause
+    assert (ended.output["region"], ended.output["active"]) == (DR, PRIMARY)
+    assert "Plan the protection" not in operator.entered(arn)
+    assert (operator.posture(PRIMARY), operator.posture(DR), operator.record()) == before
+
+
+def test_wrong_input_is_refused_by_name(operator: Operator) -> None:
+    before = operator.record()
+    for wrong, told in (
+        ({"region": PRIMARY}, "'region' is 'eu-west-1', which is the active region"),
+        ({"region": "us-east-1"}, "neither of the two regions"),
+        ({"rebuild": "no"}, "'rebuild' is 'no'"),
+        ({"regoin": DR}, "unknown field 'regoin'"),
+    ):
+        ended = operator.end_of(operator.start(REPROTECT, **wrong))
+        assert (ended.status, ended.error) == ("FAILED", "PreconditionFailed")
+        assert told in ended.cause
+    assert operator.record() == before
+
+
+def test_the_primary_is_lost_and_comes_back_as_it_was(operator: Operator) -> None:
+    door = operator.door(PRIMARY)
+    ordered(operator, door, ["crossed-1", "crossed-2"])
+    # Acknowledged, and on no way to DR.
+    operator.lab.control("database", "break-replication", region=DR, identifier="dev-db")
+    ordered(operator, door, ["left-1", "left-2", "left-3"])
+    operator.lab.lose(PRIMARY, "refuse")
+    refused = operator.end_of(operator.start(REPROTECT))
+    assert refused.status == "FAILED"
+    ended = operator.fail_over()
+    assert ended.status == "SUCCEEDED", ended.cause
+    ordered(operator, operator.door(DR), ["dr-1"])
+
+    operator.lab.bring_back(PRIMARY)
+    # It knows nothing of the failover.
+    operator.until(lambda: operator.order(door, "stray-1"), "the old primary takes writes", 120)
+
+
+def test_killed_in_whatever_state_the_next_start_goes_on(operator: Operator) -> None:
+    killed = []
+    for state in DEADLY:
+        arn = operator.start(REPROTECT)
+        if operator.reaches(arn, state) == "ended" or not operator.stop(arn):
+            break
+        killed.append(state)
+    assert killed == list(DEADLY)
+    operator.lab.set_scale(100)
+
+
+def test_the_standbys_region_is_lost_again_in_the_middle(operator: Operator) -> None:
+    arn = operator.start(REPROTECT)
+    assert operator.reaches(arn, "Give the replica time") == "entered"
+    operator.lab.lose(PRIMARY, "refuse")
+    ended = operator.end_of(arn)
+    assert ended.status == "FAILED"
+    assert operator.record()["lock"] == "failed"
+    assert operator.order(operator.door(DR), "dr-2")
+    operator.lab.bring_back(PRIMARY)
+
+
+def test_the_next_start_ends_with_a_standby_and_nothing_is_gone(operator: Operator) -> None:
+    before = instances(operator)
+    ended = operator.end_of(operator.start(REPROTECT), 240)
+    assert ended.status == "SUCCEEDED", ended.cause
+    output = ended.output
+    assert (output["outcome"], output["region"], output["active"]) == ("protected", PRIMARY, DR)
+    assert (output["retired"], output["snapshot"]) == (RETIRED, f"{RETIRED}-final")
+
+    assert set(instances(operator)) == {"dev-db", RETIRED}
+    assert instances(operator)[RETIRED] == before[RETIRED]
+    kept = instance(operator, RETIRED)
+    assert kept["DeletionProtection"]
+    assert kept["BackupRetentionPeriod"] == 7
+    assert tags(kept)["pilotlight:role"] == "retired"
+    assert tags(kept)["pilotlight:retired-epoch"] == "1"
+    assert tags(kept)["pilotlight:environment"] == "dev"
+    snapshots = operator.lab.client("rds", PRIMARY).describe_db_snapshots(DBInstanceIdentifier="dev-db")["DBSnapshots"]
+    assert [one["Status"] for one in snapshots if one["DBSnapshotIdentifier"] == f"{RETIRED}-final"] == ["available"]
+
+    replica = instance(operator, "dev-db")
+    assert replica["ReadReplicaSourceDBInstanceIdentifier"] == f"arn:aws:rds:{DR}:000000000000:db:dev-db"
+    assert [info["Status"] for info in replica["StatusInfos"]] == ["replicating"]
+    assert "pilotlight:role" not in tags(replica)
+    for same in (
+        *("DBInstanceClass", "StorageType", "KmsKeyId", "MultiAZ", "BackupRetentionPeriod", "PreferredBackupWindow"),
+        *("PreferredMaintenanceWindow", "CopyTagsToSnapshot", "AutoMinorVersionUpgrade", "MaxAllocatedStorage"),
+        *("EnabledCloudwatchLogsExports", "CACertificateIdentifier", "PubliclyAccessible", "DeletionProtection"),
+    ):
+        assert replica.get(same) == kept.get(same), same
+    seen = operator.posture(PRIMARY)
+    assert (seen["sizes"][:2], seen["orders"], seen["active"]) == ((0, 0), False, DR)
+    assert (operator.record()["lock"], operator.record()["active_region"]) == ("free", DR)
+    assert not operator.order(operator.door(PRIMARY), "never")
+
+
+def test_what_never_crossed_is_told_to_the_row(operator: Operator) -> None:
+    assert operator.lab is not None
+
+
+def test_a_second_start_touches_nothing(operator: Operator) -> None:
+    before = operator.posture(PRIMARY), operator.record(), instances(operator)
+    ended = operator.end_of(operator.start(REPROTECT))
+    assert (ended.status, ended.output["outcome"]) == ("SUCCEEDED", "already-protected"), ended.cause
+    assert (operator.posture(PRIMARY), operator.record(), instances(operator)) == before
+
+
+def test_a_deployment_sees_no_change_of_the_database(operator: Operator) -> None:
+    before = operator.posture(PRIMARY), instances(operator), instances(operator, DR)
+    for region in (PRIMARY, DR):
+        assert "No changes to deploy" in operator.lab.deploy(region)
+    # A change that runs through most stacks.
+    operator.lab.deploy(PRIMARY, LogRetentionDays="30")
+    assert (operator.posture(PRIMARY), instances(operator), instances(operator, DR)) == before
