@@ -13,7 +13,7 @@ every_machine = pytest.mark.parametrize(("name", "machine"), MACHINES.items(), i
 
 
 def definition(machine: Any) -> str:
-    return (ROOT / machine["DefinitionUri"]).read_text()
+    return (ROOT / str(machine["DefinitionUri"])).read_text()
 
 
 @every_machine

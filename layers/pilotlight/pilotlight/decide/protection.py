@@ -35,7 +35,7 @@ _KEPT = "Nothing was deleted."
 _AGAIN = "then start the re-protection again: it goes on from there."
 # An execution's history ends at 25 000 events, and a look with its wait takes nine: so many looks a loop, whatever its
 # budget is.
-_MOST_LOOKS = 400
+MOST_LOOKS = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,7 +275,7 @@ def plan(
         backup_retention_days=settings.backup_retention_days,
         most_lag_seconds=settings.most_lag_seconds,
         poll_seconds=budgets.poll,
-        slow_poll_seconds=max(budgets.poll, -(-max(budgets.protection, budgets.freeze) // _MOST_LOOKS)),
+        slow_poll_seconds=max(budgets.poll, -(-max(budgets.protection, budgets.freeze) // MOST_LOOKS)),
         budgets=budgets,
         steps=tuple(_steps(region, record.active_region, name if retire else "", rebuild, database)),
     )

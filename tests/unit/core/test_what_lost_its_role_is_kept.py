@@ -1,0 +1,371 @@
+"""The decisions of a re-protection: what makes room and what does not, under which name, and each move."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+from typing import Any
+
+import pytest
+
+from pilotlight.config import Names
+from pilotlight.decide import protection
+from pilotlight.errors import PreconditionFailed
+from pilotlight.model import Capacity, Database, DatabaseSnapshot, Protection, Quiet, Record
+from tests.unit.core.samples import (
+    BUDGETS,
+    DR,
+    EMPTY_GROUP,
+    EXECUTION,
+    OFF,
+    ON,
+    OTHER,
+    PRIMARY,
+    PROMOTED,
+    REPLICA,
+    SETTINGS,
+    UP_GROUP,
+)
+
+NOW = dt.datetime(2026, 11, 22, tzinfo=dt.UTC)
+SOURCE = f"arn:aws:rds:{DR}:123456789012:db:dev-db"
+ACTIVE = dataclasses.replace(PROMOTED, arn=SOURCE, host="dr.example")
+OLD = dataclasses.replace(PROMOTED, resource="db-OLD", arn=f"arn:aws:rds:{PRIMARY}:123456789012:db:dev-db")
+GOOD = dataclasses.replace(REPLICA, source=SOURCE, resource="db-NEW")
+RECORD = Record(active_region=DR, epoch=5, since=3)
+TAKEN = dataclasses.replace(RECORD, epoch=6, lock="held", holder=EXECUTION, target=PRIMARY, mode="reprotect")
+RETIRED = "dev-db-retired-3"
+name = Names("dev").retired
+
+
+def protect(**changes: Any) -> Protection:
+    return dataclasses.replace(
+        Protection(
+            environment="dev",
+            region=PRIMARY,
+            active=DR,
+            epoch=6,
+            rebuild=True,
+            database="dev-db",
+            database_state="a primary, available",
+            source=SOURCE,
+            source_host="dr.example",
+            source_port=3306,
+            retire=True,
+            retired=RETIRED,
+            retired_epoch=3,
+            snapshot=f"{RETIRED}-final",
+            functions=("dev-orders",),
+            backup_retention_days=7,
+            most_lag_seconds=30,
+            poll_seconds=5,
+            slow_poll_seconds=10,
+            budgets=BUDGETS,
+        ),
+        **changes,
+    )
+
+
+def with_status(database: Database, status: str, **changes: Any) -> Database:
+    return dataclasses.replace(database, status=status, **changes)
+
+
+# What is asked
+
+
+@pytest.mark.parametrize("payload", [None, {}, {"reason": "drill"}, {"region": PRIMARY}])
+def test_the_standby_is_the_region_that_is_not_active(payload: Any) -> None:
+    assert protection.standby(RECORD, protection.check(payload), PRIMARY, DR) == PRIMARY
+    assert protection.standby(Record(active_region=PRIMARY), protection.Asked(), PRIMARY, DR) == DR
+
+
+@pytest.mark.parametrize(
+    ("payload", "told"),
+    [
+        ("x", "the input is str"),
+        ({"regoin": DR}, "unknown field 'regoin'"),
+        ({"region": 1}, "'region' is 1"),
+        ({"rebuild": "false"}, "'rebuild' is 'false'"),
+        ({"reason": 1}, "'reason'"),
+        ({"region": DR}, "which is the active region"),
+        ({"region": "us-east-1"}, "neither of the two regions"),
+    ],
+)
+def test_wrong_input_is_refused_by_its_field(payload: Any, told: str) -> None:
+    with pytest.raises(PreconditionFailed, match=told) as refused:
+        protection.standby(RECORD, protection.check(payload), PRIMARY, DR)
+    assert "Nothing was changed" in str(refused.value)
+
+
+# The lock
+
+
+def test_a_running_switch_is_never_disturbed() -> None:
+    held = dataclasses.replace(RECORD, lock="held", holder=OTHER, mode="graceful", promotion="at ten")
+    with pytest.raises(PreconditionFailed, match=f"holds the lock: {OTHER}"):
+        protection.require_free(held, running=True, region=DR)
+
+
+def test_a_switch_that_asked_for_a_promotion_is_finished_first() -> None:
+    for lock in ("failed", "held"):
+        left = dataclasses.replace(RECORD, lock=lock, holder=OTHER, mode="ungraceful", promotion="at ten", target=DR)  # type: ignore[arg-type]
+        with pytest.raises(PreconditionFailed, match="start the failover again"):
+            protection.require_free(left, running=False, region=DR)
+        protection.require_free(dataclasses.replace(left, mode="reprotect"), running=False, region=DR)
+        protection.require_free(dataclasses.replace(left, promotion=""), running=False, region=DR)
+    # What a switch that ended has noted is history.
+    protection.require_free(dataclasses.replace(RECORD, promotion="at ten"), running=False, region=DR)
+
+
+def test_taking_the_lock_says_nothing_about_who_is_active() -> None:
+    taken = protection.take(RECORD, protection.Asked(reason="back"), PRIMARY, EXECUTION, NOW)
+    assert (taken.active_region, taken.since, taken.epoch) == (DR, 3, 6)
+    assert (taken.lock, taken.mode, taken.target, taken.promotion) == ("held", "reprotect", PRIMARY, "")
+
+
+# What makes room
+
+
+@pytest.mark.parametrize(
+    ("found", "must"),
+    [
+        (None, False),
+        (OLD, True),
+        (GOOD, False),
+        (with_status(GOOD, "creating"), False),
+        (with_status(GOOD, "backing-up"), False),
+        (REPLICA, True),
+        (dataclasses.replace(GOOD, replication="error", replication_normal=False), True),
+        (dataclasses.replace(GOOD, replication="terminated", replication_normal=False), True),
+        (dataclasses.replace(GOOD, replication="stopped", replication_normal=False), False),
+    ],
+)
+def test_only_what_no_longer_follows_makes_room(found: Database | None, must: bool) -> None:
+    assert protection.must_retire(found, SOURCE) is must
+
+
+def test_a_standby_is_protected_when_it_follows_keeps_backups_and_runs_nothing() -> None:
+    assert protection.is_protected(GOOD, SOURCE, EMPTY_GROUP, (OFF,))
+    raised = dataclasses.replace(EMPTY_GROUP, capacity=Capacity(0, 1, 4))
+    for found, group, function in (
+        (None, EMPTY_GROUP, OFF),
+        (OLD, EMPTY_GROUP, OFF),
+        (with_status(GOOD, "creating"), EMPTY_GROUP, OFF),
+        (with_status(GOOD, "storage-full"), EMPTY_GROUP, OFF),
+        (dataclasses.replace(GOOD, backup_retention_days=0), EMPTY_GROUP, OFF),
+        (dataclasses.replace(GOOD, replication_normal=False), EMPTY_GROUP, OFF),
+        (GOOD, UP_GROUP, OFF),
+        (GOOD, raised, OFF),
+        (GOOD, EMPTY_GROUP, ON),
+    ):
+        assert not protection.is_protected(found, SOURCE, group, (function,))
+
+
+# Its name
+
+
+def test_it_is_named_after_the_epoch_in_which_it_lost_its_role() -> None:
+    assert protection.retirement(TAKEN, OLD, SOURCE, set(), name) == 3
+
+
+def test_a_name_that_is_taken_is_left_to_its_owner() -> None:
+    assert protection.retirement(TAKEN, OLD, SOURCE, {name(3)}, name) == 6
+
+
+def test_a_name_that_an_earlier_run_noted_stays() -> None:
+    noted = dataclasses.replace(OLD, tags={"pilotlight:retired-epoch": "5"})
+    assert protection.retirement(dataclasses.replace(TAKEN, epoch=9), noted, SOURCE, {name(3)}, name) == 5
+
+
+def test_what_an_earlier_run_retired_is_found_again_and_nothing_older() -> None:
+    for found in (None, with_status(GOOD, "creating"), GOOD):
+        assert protection.retirement(TAKEN, found, SOURCE, {name(1), name(3)}, name) == 3
+        assert protection.retirement(TAKEN, found, SOURCE, {name(1), name(3), name(5)}, name) == 5
+        assert protection.retirement(TAKEN, found, SOURCE, {name(1)}, name) is None
+
+
+# The plan
+
+
+def plan(found: Database | None, active: Database | None = ACTIVE, *, rebuild: bool = True) -> Protection:
+    return protection.plan(
+        TAKEN, "dev", SETTINGS, found, active, (3, RETIRED), f"{RETIRED}-final", (ON,), rebuild, "dev-db"
+    )
+
+
+def test_the_plan_says_what_becomes_of_what() -> None:
+    planned = plan(OLD)
+    assert (planned.region, planned.active, planned.source, planned.retire) == (PRIMARY, DR, SOURCE, True)
+    assert any("dev-db-retired-3, protected from deletion" in step for step in planned.steps)
+    assert not plan(GOOD).retire
+    assert not any("snapshot" in step for step in plan(GOOD).steps)
+
+
+@pytest.mark.parametrize(
+    ("found", "active", "told"),
+    [
+        (OLD, None, "is missing"),
+        (OLD, REPLICA, "still a replica"),
+        (OLD, with_status(ACTIVE, "failed"), "'failed'"),
+        (OLD, dataclasses.replace(ACTIVE, backup_retention_days=0), "keeps no backups"),
+        (with_status(OLD, "storage-full"), ACTIVE, "'storage-full'"),
+        (with_status(OLD, "creating"), ACTIVE, "being created"),
+    ],
+)
+def test_what_only_a_person_ends_is_refused_before_anything_changes(
+    found: Database, active: Database | None, told: str
+) -> None:
+    with pytest.raises(PreconditionFailed, match=told) as refused:
+        plan(found, active)
+    assert "Nothing was changed" in str(refused.value)
+    assert "start the re-protection again" in str(refused.value)
+
+
+# Quiet
+
+
+def test_the_old_database_is_at_rest_when_two_looks_see_the_same() -> None:
+    assert not protection.at_rest(Quiet(True, 0, "a:1-5"), "", 0, 100)
+    assert not protection.at_rest(Quiet(False, 0, "a:1-5"), "a:1-5", 5, 100)
+    assert protection.at_rest(Quiet(True, 3, "a:1-5"), "a:1-5", 5, 100)
+    with pytest.raises(PreconditionFailed, match="read-only no"):
+        protection.at_rest(Quiet(False, 3, "a:1-6"), "a:1-5", 100, 100)
+
+
+def test_one_that_cannot_be_asked_is_kept_all_the_same() -> None:
+    assert not protection.at_rest(None, "", 0, 100)
+    assert protection.at_rest(None, "", 100, 100)
+
+
+# The moves
+
+
+FINAL = DatabaseSnapshot(f"{RETIRED}-final", "available", "db-OLD")
+
+
+def test_a_final_snapshot_is_taken_once() -> None:
+    def move(seen: DatabaseSnapshot | None, found: Database = OLD, waited: int = 0) -> str:
+        return protection.next_snapshot_move(seen, found, f"{RETIRED}-final", waited, 100)
+
+    assert move(None) == "take"
+    assert move(None, with_status(OLD, "backing-up")) == "wait"
+    assert move(dataclasses.replace(FINAL, status="creating"), waited=50) == "wait"
+    assert move(FINAL, waited=500) == "done"
+    for seen, told in (
+        (dataclasses.replace(FINAL, status="failed"), "'failed'"),
+        (dataclasses.replace(FINAL, resource="db-ELSE"), "another database"),
+    ):
+        with pytest.raises(PreconditionFailed, match=told):
+            move(seen)
+    with pytest.raises(PreconditionFailed, match="protection-budget-seconds"):
+        move(None, waited=100)
+
+
+def test_the_old_name_is_given_up_once_and_waited_for() -> None:
+    def move(found: Database | None, retired: Database | None, waited: int = 0) -> str:
+        return protection.next_retirement_move(found, retired, protect(), waited)
+
+    assert move(OLD, None) == "rename"
+    assert move(dataclasses.replace(OLD, pending=("DBInstanceIdentifier",)), None) == "wait"
+    assert move(with_status(OLD, "renaming"), None) == "wait"
+    assert move(None, None) == "wait"
+    assert move(None, with_status(OLD, "renaming")) == "wait"
+    assert move(None, OLD) == "done"
+    assert move(with_status(GOOD, "creating"), OLD) == "done"
+    with pytest.raises(PreconditionFailed, match="exists in eu-west-1 beside"):
+        move(OLD, OLD)
+    with pytest.raises(PreconditionFailed, match="more than"):
+        move(None, None, waited=BUDGETS.protection)
+
+
+def test_a_replica_is_made_once_and_never_over_something_else() -> None:
+    def move(found: Database | None, waited: int = 0) -> str:
+        return protection.next_building_move(found, protect(), waited)
+
+    assert move(None) == "create"
+    assert move(with_status(GOOD, "creating")) == "wait"
+    assert move(GOOD, waited=9999) == "done"
+    for found, told in ((OLD, "not the replica of"), (with_status(GOOD, "failed"), "never held anything")):
+        with pytest.raises(PreconditionFailed, match=told):
+            move(found)
+    with pytest.raises(PreconditionFailed, match="more than"):
+        move(None, waited=BUDGETS.protection)
+
+
+def test_backups_are_on_when_rds_says_so_and_rests() -> None:
+    windows = ("01:00-01:30", "Sun:03:00-Sun:04:00")
+    kept = dataclasses.replace(GOOD, backup_window="01:00-01:30", maintenance_window="sun:03:00-sun:04:00")
+
+    def move(found: Database | None, waited: int = 0) -> str:
+        return protection.next_backup_move(found, protect(), 7, windows, waited)
+
+    assert move(kept) == "done"
+    assert move(dataclasses.replace(kept, backup_retention_days=0)) == "keep"
+    assert move(dataclasses.replace(kept, backup_window="13:00-13:30")) == "keep"
+    assert move(with_status(kept, "backing-up")) == "wait"
+    assert move(dataclasses.replace(kept, pending=("BackupRetentionPeriod",))) == "wait"
+    with pytest.raises(PreconditionFailed, match="gone"):
+        move(None)
+
+
+def test_it_follows_when_rds_and_the_heartbeat_say_so() -> None:
+    def follows(found: Database | None, age: int | None, waited: int = 0) -> bool:
+        return protection.follows(found, {"age": age, "detail": ""}, protect(), waited)
+
+    assert follows(GOOD, 5)
+    assert not follows(GOOD, 31)
+    assert not follows(GOOD, None)
+    assert not follows(dataclasses.replace(GOOD, replication="error"), 5)
+    with pytest.raises(PreconditionFailed, match="last heard the active heart 500 s ago"):
+        follows(GOOD, 500, waited=BUDGETS.protection)
+
+
+# What people are told
+
+
+LISTED = {
+    "transactions": 4,
+    "rows": 3,
+    "tables": {"app.orders": {"inserted": 3, "updated": 0, "deleted": 0}},
+    "listed": True,
+    "truncated": False,
+    "evidence": "s3://dev-evidence/divergence/x",
+    "detail": "",
+}
+
+
+def test_people_are_told_what_never_crossed_and_where_it_is() -> None:
+    told = protection.succeeded(TAKEN, protect(), LISTED, ["/dev/pilotlight/database-port"])
+    for part in (
+        RETIRED,
+        f"{RETIRED}-final",
+        "3 row changes",
+        "app.orders 3 inserted",
+        "s3://dev-evidence",
+        "Reconcile",
+    ):
+        assert part in told["message"], part
+    assert "database-port" in told["message"]
+
+
+def test_people_are_told_when_nobody_knows_what_never_crossed() -> None:
+    for transactions, count in ((-1, "an unknown number of"), (7, "7 transactions")):
+        unlisted = LISTED | {"transactions": transactions, "rows": -1, "listed": False, "detail": "it did not answer"}
+        told = protection.next_steps(protect(), unlisted)
+        assert count in told
+        assert "it did not answer" in told
+        assert RETIRED in told
+
+
+def test_nobody_is_sent_to_reconcile_nothing() -> None:
+    # A heartbeat that did not cross is no loss.
+    nothing = LISTED | {"transactions": 1, "rows": 0, "tables": {}, "evidence": ""}
+    assert "Reconcile" not in protection.next_steps(protect(), nothing)
+    assert "Reconcile" not in protection.next_steps(protect(retired="", snapshot=""), None)
+
+
+def test_a_retired_database_says_so_itself() -> None:
+    tags = protection.retired_tags(protect(), LISTED, NOW)
+    assert tags["pilotlight:role"] == "retired"
+    assert tags["pilotlight:retired-epoch"] == "3"
+    assert (tags["pilotlight:divergence-transactions"], tags["pilotlight:divergence-rows"]) == ("4", "3")
