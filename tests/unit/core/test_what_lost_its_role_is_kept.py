@@ -108,7 +108,7 @@ def test_a_running_switch_is_never_disturbed() -> None:
 
 def test_a_switch_that_asked_for_a_promotion_is_finished_first() -> None:
     for lock in ("failed", "held"):
-        left = dataclasses.replace(RECORD, lock=lock, holder=OTHER, mode="ungraceful", promotion="at ten", target=DR)  # type: ignore[arg-type]
+        left = dataclasses.replace(RECORD, lock=lock, holder=OTHER, mode="ungraceful", promotion="at ten", target=DR)
         with pytest.raises(PreconditionFailed, match="start the failover again"):
             protection.require_free(left, running=False, region=DR)
         protection.require_free(dataclasses.replace(left, mode="reprotect"), running=False, region=DR)
