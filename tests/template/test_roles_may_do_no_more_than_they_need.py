@@ -190,7 +190,9 @@ def test_a_step_changes_what_its_name_says(name: str) -> None:
     assert changing == CHANGES[step]
 
 
-@pytest.mark.parametrize("name", sorted(set(FAILOVER) - REACHES_INTO_THE_PRIMARY - REACHES_INTO_BOTH - WORKS_ON_THE_STANDBY))
+@pytest.mark.parametrize(
+    "name", sorted(set(FAILOVER) - REACHES_INTO_THE_PRIMARY - REACHES_INTO_BOTH - WORKS_ON_THE_STANDBY)
+)
 def test_only_who_closes_a_region_reaches_into_the_other(name: str) -> None:
     assert "PrimaryRegion" not in str(FAILOVER[name]["Policies"])
 
