@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PROJECT = Path(__file__).parents[2]
-RUNBOOK = PROJECT / "docs/runbooks/failover.md"
+# Each machine has the runbook of its name.
+RUNBOOKS = ("failover", "reprotect", "failback")
 PICTURES = {name: (PROJECT / f"docs/{name}.svg").read_text() for name in ("failover", "switchover")}
 # States that one picture gathers under a name, and the other shows one by one.
 GATHERED = "Freeze and prove"
@@ -28,23 +29,39 @@ def _states(machine: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
             yield from _states(branch)
 
 
-STATES = dict(_states(json.loads((PROJECT / "statemachine/failover.asl.json").read_text())))
-NOTABLE = [name for name, state in STATES.items() if state["Type"] in CAN_FAIL_OR_WAIT]
+def _machine(name: str) -> dict[str, dict[str, Any]]:
+    return dict(_states(json.loads((PROJECT / f"statemachine/{name}.asl.json").read_text())))
 
 
-def _sections() -> list[str]:
-    chapter = RUNBOOK.read_text().split("## 6. State by state", 1)[1].split("\n## ", 1)[0]
-    return re.findall(r"^### (.+)$", chapter, re.MULTILINE)
+STATES = _machine("failover")
+NOTABLE = [
+    pytest.param(runbook, state, id=f"{runbook}-{state}")
+    for runbook in RUNBOOKS
+    for state, definition in _machine(runbook).items()
+    if definition["Type"] in CAN_FAIL_OR_WAIT
+]
 
 
-@pytest.mark.parametrize("name", NOTABLE)
-def test_a_state_that_can_fail_or_wait_has_a_section(name: str) -> None:
-    assert name in _sections(), f"'{name}' has no section in {RUNBOOK.relative_to(PROJECT)}"
+def _sections(runbook: str) -> list[str]:
+    chapter = (PROJECT / f"docs/runbooks/{runbook}.md").read_text().split("## 6. State by state", 1)[1]
+    return re.findall(r"^### (.+)$", chapter.split("\n## ", 1)[0], re.MULTILINE)
 
 
-@pytest.mark.parametrize("section", _sections())
-def test_a_section_is_about_a_state_that_exists(section: str) -> None:
-    assert section in STATES
+def test_every_machine_has_a_runbook() -> None:
+    machines = {path.name.removesuffix(".asl.json") for path in (PROJECT / "statemachine").glob("*.asl.json")}
+    assert machines == set(RUNBOOKS)
+
+
+@pytest.mark.parametrize(("runbook", "state"), NOTABLE)
+def test_a_state_that_can_fail_or_wait_has_a_section(runbook: str, state: str) -> None:
+    assert state in _sections(runbook), f"'{state}' has no section in docs/runbooks/{runbook}.md"
+
+
+@pytest.mark.parametrize(
+    ("runbook", "section"), [(runbook, section) for runbook in RUNBOOKS for section in _sections(runbook)]
+)
+def test_a_section_is_about_a_state_that_exists(runbook: str, section: str) -> None:
+    assert section in _machine(runbook)
 
 
 def _named(picture: str) -> set[str]:
