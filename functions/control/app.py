@@ -56,6 +56,7 @@ def begin(call: Call) -> Json:
                 "method": asked.method,
                 "passed": decision.passed,
                 "interrupted": decision.interrupted,
+                "insists": decision.insists,
                 "next": tell.already_active(record) if decision.outcome == "already-active" else "",
             }
     raise TransientError("the record changes faster than it can be read: try again")
@@ -68,12 +69,16 @@ def plan(call: Call) -> Json:
     settings = _settings(environment)
     seen = call.store.read()
     there = _there(seen.target)
+    found = database.describe(names.database, there("rds"))
+    # Only where there is no replica is its door worth a look.
+    looks = seen.mode != request.GRACEFUL and found is not None and not found.source
+    doors = database.doors(environment.name, there("ec2")) if looks else None
     return as_json(
         failover.plan(
             seen,
             environment.name,
             settings,
-            database.describe(names.database, there("rds")),
+            found,
             images.newest_complete(compute.images(environment.name, there("ec2"))),
             compute.group(names.group, there("autoscaling")),
             compute.door(names.load_balancer, there("elbv2")),
@@ -81,6 +86,7 @@ def plan(call: Call) -> Json:
                 environment.name, settings.workload_functions, there("resourcegroupstaggingapi"), there("lambda")
             ),
             {"database": names.database, "group": names.group, "load_balancer": names.load_balancer},
+            left_behind=not call.payload.get("insists") and failover.is_left_behind(seen, found, doors),
         )
     )
 

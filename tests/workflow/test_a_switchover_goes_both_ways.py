@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pymysql
@@ -70,6 +71,29 @@ def test_the_primary_becomes_the_standby(operator: Operator) -> None:
     assert address["Port"] == old["Endpoint"]["Port"]
 
 
+def test_a_target_that_hangs_in_the_freeze_leaves_a_source_that_serves(operator: Operator) -> None:
+    before = operator.posture(DR)
+    lag = operator.set("most-lag-seconds", 3600)
+    operator.lab.control("database", "slow-applying", region=PRIMARY, identifier="dev-db", seconds=60)
+    arn = operator.start(**BACK)
+    assert operator.reaches(arn, "Give the replica time") == "entered"
+    assert not operator.order(operator.door(DR), "frozen")
+    began = time.monotonic()
+    operator.lab.lose(PRIMARY, "hang")
+    operator.until(lambda: operator.order(operator.door(DR), "open-again"), "DR takes writes", 240)
+    # Time-outs are real seconds in the lab: the two budgets of the freeze, on a machine that is busy with it.
+    assert time.monotonic() - began < 120
+    ended = operator.end_of(arn)
+    assert ended.status == "FAILED"
+    assert "Nothing irreversible was done: eu-central-1 stays the active region" in ended.cause
+    operator.lab.bring_back(PRIMARY)
+    operator.lab.control("database", "slow-applying", region=PRIMARY, identifier="dev-db", seconds=0)
+    operator.set("most-lag-seconds", lag)
+    operator.until(lambda: _is_a_standby(operator), "the replica replicates", 120)
+    operator.until(lambda: operator.orders_is_on(DR), "the functions are on again")
+    assert operator.posture(DR) == before
+
+
 def test_a_way_back_that_was_killed_in_its_freeze_opens_the_source_and_goes_on(operator: Operator) -> None:
     with application(operator, DR) as late, Clients(operator, DR) as clients:
         operator.until(lambda: len(clients.promised) > 50, "the clients write")
@@ -80,6 +104,7 @@ def test_a_way_back_that_was_killed_in_its_freeze_opens_the_source_and_goes_on(o
         assert operator.stop(killed)
         operator.lab.control("database", "slow-applying", region=PRIMARY, identifier="dev-db", seconds=0)
         operator.set("most-lag-seconds", lag)
+        operator.set("cool-down-seconds", 0)
         assert not operator.order(operator.door(DR), "in-between")
         arn = operator.start(**BACK, reason="home again")
         ended = operator.end_of(arn)
@@ -108,6 +133,20 @@ def test_the_primary_serves_again_and_dr_is_frozen(operator: Operator) -> None:
     assert (record["active_region"], record["lock"], record["promotion"]) == (PRIMARY, "free", "")
     again = operator.fail_over(**BACK)
     assert (again.status, again.output["outcome"]) == ("SUCCEEDED", "already-active")
+
+
+def test_what_was_left_behind_takes_over_only_by_force(operator: Operator) -> None:
+    operator.lab.lose(PRIMARY, "refuse")
+    before = operator.posture(DR)
+    for _ in range(2):
+        ended = operator.fail_over()
+        assert (ended.status, ended.error) == ("FAILED", "PreconditionFailed")
+        assert "lacks every write that eu-west-1 has taken since" in ended.cause
+    assert operator.posture(DR) == before
+    ended = operator.fail_over(force=True)
+    assert ended.status == "SUCCEEDED", ended.cause
+    assert operator.order(operator.door(DR), "thawed")
+    assert not operator.has_order(operator.door(DR), "home")
 
 
 def _names(rds: Any) -> set[str]:

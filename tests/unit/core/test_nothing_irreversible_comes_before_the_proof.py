@@ -6,10 +6,22 @@ from dataclasses import replace
 
 import pytest
 
-from pilotlight.decide import promotion, switchover, tell
+from pilotlight.decide import failover, promotion, switchover, tell
 from pilotlight.errors import PreconditionFailed
 from pilotlight.model import Database, Doors, Quiet, Record
-from tests.unit.core.samples import DR, HELD, PRIMARY, PROMOTED, REPLICA
+from tests.unit.core.samples import (
+    DOOR,
+    DR,
+    EMPTY_GROUP,
+    HELD,
+    IMAGE,
+    NAMES,
+    OFF,
+    PRIMARY,
+    PROMOTED,
+    REPLICA,
+    SETTINGS,
+)
 
 AT_REST = Quiet(read_only=True, connections=0, position="uuid:1-9")
 
@@ -102,6 +114,24 @@ def test_a_frozen_region_that_takes_over_again_is_opened_when_it_is_promoted() -
     assert promotion.is_open(there, None, True, "dev-db", 0, 100)
     with pytest.raises(PreconditionFailed, match="frozen, and behind another door"):
         promotion.is_open(replace(there, security_groups=("sg-closed",)), doors, False, "dev-db", 100, 100)
+
+
+def test_what_an_earlier_switch_left_behind_is_known_by_its_door_and_by_the_record() -> None:
+    doors = Doors(open="sg-open", closed="sg-closed")
+    left = replace(PROMOTED, security_groups=("sg-closed",))
+    assert failover.is_left_behind(HELD, left, doors)
+    # The recorded active region, a replica, one that was promoted by hand and is in use: none of these.
+    assert not failover.is_left_behind(replace(HELD, active_region=DR), left, doors)
+    assert not failover.is_left_behind(HELD, replace(left, source="arn"), doors)
+    assert not failover.is_left_behind(HELD, replace(left, security_groups=("sg-open",)), doors)
+    assert not failover.is_left_behind(HELD, left, None)
+    assert not failover.is_left_behind(HELD, None, doors)
+
+
+def test_writes_that_it_lacks_are_said_before_anything_is_changed() -> None:
+    with pytest.raises(PreconditionFailed, match="lacks every write that eu-west-1 has taken since") as refused:
+        failover.plan(HELD, "dev", SETTINGS, PROMOTED, IMAGE, EMPTY_GROUP, DOOR, (OFF,), NAMES, left_behind=True)
+    assert '{"force": true}' in str(refused.value)
 
 
 @pytest.mark.parametrize("found", [None, REPLICA])

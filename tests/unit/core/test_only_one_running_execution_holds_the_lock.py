@@ -143,6 +143,14 @@ def test_an_unplanned_failover_may_leave_a_promoted_primary_that_is_lost() -> No
         assert taken.record.promotion == ""
 
 
+def test_a_database_that_was_left_behind_takes_over_only_if_somebody_insists() -> None:
+    assert not begin(FREE).insists
+    assert begin(FREE, force=True).insists
+    # A promoted primary that is lost before its switch was over: to come back at all is what the start asks for.
+    assert begin(replace(PASSED, source=DR, target=PRIMARY, active_region=DR), execution=OTHER).insists
+    assert not begin(replace(HELD, lock="failed"), execution=OTHER).insists
+
+
 PROTECTING = replace(HELD, mode="reprotect", source="", target=DR)
 
 

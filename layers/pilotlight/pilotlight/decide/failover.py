@@ -9,7 +9,7 @@ from typing import Literal
 from pilotlight.decide import capacity, images, promotion
 from pilotlight.decide.request import GRACEFUL, REPROTECT
 from pilotlight.errors import FatalError, PreconditionFailed
-from pilotlight.model import Database, Door, Function, Group, Image, Plan, Record, Request, Settings
+from pilotlight.model import Database, Door, Doors, Function, Group, Image, Plan, Record, Request, Settings
 
 
 def steps(mode: str, source: str, target: str) -> tuple[str, ...]:
@@ -45,12 +45,14 @@ class Begin:
 
     ``passed`` says that an earlier run of this planned switch was past the point of no return, so only the way on is
     left. ``interrupted`` says that one ended before it, and may have left the source closed, in whole or in part.
+    ``insists`` says that a database which was left behind may take over, with what it lacks.
     """
 
     outcome: Literal["take", "already-active", "already-held"]
     record: Record
     passed: bool = False
     interrupted: bool = False
+    insists: bool = False
 
 
 def begin(
@@ -98,7 +100,7 @@ def begin(
     target = request.target or dr
     planned = request.mode == GRACEFUL
     if record.lock == "held" and record.holder == execution:
-        return Begin("already-held", record, passed=planned and bool(record.promotion))
+        return Begin("already-held", record, passed=planned and bool(record.promotion), insists=request.force)
     # Building a standby leaves nothing to resume for a switch.
     unfinished = record.lock != "free" and record.mode != REPROTECT
     if not unfinished and record.active_region == target:
@@ -145,6 +147,8 @@ def begin(
         taken,
         passed=planned and bool(promotion),
         interrupted=planned and unfinished and record.mode == GRACEFUL and not promotion,
+        # A promotion that was noted: of this region, or of one that was lost before its switch was over.
+        insists=request.force or (unfinished and bool(record.promotion)),
     )
 
 
@@ -165,6 +169,17 @@ def _require_same_switch(record: Record, target: str) -> None:
             f"and may have left it closed: nothing was changed. Start that one again, with {how}: it opens what is "
             "closed before it goes on. Or open it by hand, as the runbook says."
         )
+
+
+def is_left_behind(record: Record, database: Database | None, doors: Doors | None) -> bool:
+    """Whether a database is what an earlier switch left: no replica, behind its closed door, of a region not active."""
+    return (
+        record.active_region != record.target
+        and database is not None
+        and not database.source
+        and doors is not None
+        and database.security_groups == (doors.closed,)
+    )
 
 
 def require_current(record: Record, epoch: int, execution: str) -> None:
@@ -193,6 +208,8 @@ def plan(
     door: Door | None,
     functions: tuple[Function, ...],
     names: dict[str, str],
+    *,
+    left_behind: bool = False,
 ) -> Plan:
     """Say what will be done, or why it cannot be, before anything is changed.
 
@@ -200,6 +217,8 @@ def plan(
     ----------
     names
         What is looked for: ``database``, ``group``, ``load_balancer``, ``environment`` names, for messages.
+    left_behind
+        Whether the database is what an earlier switch left behind, and nobody insists on it all the same.
 
     Raises
     ------
@@ -212,6 +231,13 @@ def plan(
             f"database {names['database']} does not exist in {target}: there is no replica to promote, "
             f"and nothing was changed. Make it (start {environment}-dr-reprotect, deploy the stack in {target} if it "
             "never was, or restore a snapshot under that name), then start the failover again."
+        )
+    if left_behind:
+        raise PreconditionFailed(
+            f"database {names['database']} in {target} is no replica: an earlier switch left it, closed and as it was "
+            f"then, and it lacks every write that {record.active_region} has taken since. Nothing was changed. If "
+            f"{record.active_region} is well, start {environment}-dr-reprotect, which builds a replica. If it is lost "
+            'and so is what was written there since, start again with {"force": true}.'
         )
     promotion.check(database)
     if group is None:
