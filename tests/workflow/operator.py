@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 MACHINE: Final = f"arn:aws:states:{DR}:{ACCOUNT}:stateMachine:dev-dr-failover"
 REPROTECT: Final = f"arn:aws:states:{DR}:{ACCOUNT}:stateMachine:dev-dr-reprotect"
+FAILBACK: Final = f"arn:aws:states:{DR}:{ACCOUNT}:stateMachine:dev-dr-failback"
 CONFIG: Final = "/dev/pilotlight/config"
 
 
@@ -97,6 +98,25 @@ class Operator:
             for event in self.history(arn)
             if "stateEnteredEventDetails" in event
         ]
+
+    def children(self, arn: str) -> list[str]:
+        """List the executions that an execution has started so far and waited for."""
+        return [
+            json.loads(event["taskSubmittedEventDetails"]["output"])["ExecutionArn"]
+            for event in self.history(arn)
+            if "taskSubmittedEventDetails" in event
+        ]
+
+    def child(self, arn: str, part: str) -> str:
+        """Wait for the child of an execution that carries out a part of it; empty if the parent ends before."""
+
+        def seen() -> str:
+            found = [child for child in self.children(arn) if child.endswith(f"-{part}")]
+            running = self.states.describe_execution(executionArn=arn)["status"] == "RUNNING"
+            return found[-1] if found else "" if running else "ended"
+
+        found = self.until(seen, f"the part {part} is started", 180)
+        return "" if found == "ended" else found
 
     def reaches(self, arn: str, state: str) -> str:
         """Wait until an execution has entered a state, or ended: say which."""
@@ -225,4 +245,4 @@ class Operator:
         return self.lab.wait_until(condition, seconds, what)
 
 
-__all__ = ["DR", "PRIMARY", "REPROTECT", "End", "Operator"]
+__all__ = ["DR", "FAILBACK", "PRIMARY", "REPROTECT", "End", "Operator"]
