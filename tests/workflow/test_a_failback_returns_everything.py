@@ -1,5 +1,5 @@
-"""The primary is lost and comes back, and the service returns to it under writes. In the end all is as on the first day:
-the same active region, the same protection, the same stacks. In this order, on one system."""
+"""The primary is lost and comes back, and the service returns to it under writes. In the end all is as on the first
+day: the same active region, the same protection, the same stacks. In this order, on one system."""
 
 from __future__ import annotations
 
