@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pilotlight.aws import clients, compute, database, executions, faults, functions, parameters, standby, workload
 from pilotlight.config import Environment, settings_from
@@ -36,8 +36,7 @@ def _now() -> dt.datetime:
     return dt.datetime.now(dt.UTC)
 
 
-@dataclass(frozen=True, slots=True)
-class _Seen:
+class _Seen(NamedTuple):
     """Both sides as they stand."""
 
     found: Database | None
@@ -87,6 +86,9 @@ def plan(call: Call) -> Json:
     region, rds = record.target, clients.at("rds", record.target)
     seen = _look(environment, settings, record, region)
     source = seen.active.arn if seen.active else ""
+    if seen.active is not None:
+        doors = database.doors(environment.name, clients.at("ec2", record.active_region))
+        protection.require_open(seen.active, doors, record.active_region)
     kept = set(standby.identifiers(names.retired_prefix, rds))
     if protection.must_retire(seen.found, source):
         # A name whose snapshot is another database's is taken as well.
@@ -151,9 +153,11 @@ def quiet(call: Call) -> Json:
         seen = Quiet(bool(answer["read_only"]), int(answer["connections"]), str(answer["position"]))
     except PilotLightError as error:
         detail = str(error)
-    before, budget = str(call.payload.get("position", "")), p.budgets.freeze
+    # One that is being renamed or restarted will be there to be asked.
+    passing = seen is None and old.status != "available"
+    budget = p.budgets.protection if passing else p.budgets.freeze
     return {
-        "done": protection.at_rest(seen, before, call.waited, budget),
+        "done": protection.at_rest(seen, str(call.payload.get("position", "")), call.waited, budget),
         "position": seen.position if seen else "",
         "detail": detail,
     }
@@ -210,10 +214,11 @@ def build(call: Call) -> Json:
     p, environment = _protection(call), call.environment
     found = _found(p)
     move = protection.next_building_move(found, p, call.waited)
-    if move == "create":
-        rds = clients.at("rds", p.region)
+    rds = clients.at("rds", p.region)
+    if move != "wait":
         # A replica reads its own group: it is writable the moment it is promoted, and not before.
         database.set_read_only(environment.names.parameter_group, frozen=False, client=rds)
+    if move == "create":
         given = standby.shape(p.retired, rds) if _retired(p) else _plain_shape(p)
         doors = database.doors(environment.name, clients.at("ec2", p.region))
         standby.create_replica(p.database, p.source, given, doors.open, rds)

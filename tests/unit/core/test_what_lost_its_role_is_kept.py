@@ -11,7 +11,7 @@ import pytest
 from pilotlight.config import Names
 from pilotlight.decide import protection
 from pilotlight.errors import PreconditionFailed
-from pilotlight.model import Capacity, Database, DatabaseSnapshot, Protection, Quiet, Record
+from pilotlight.model import Capacity, Database, DatabaseSnapshot, Doors, Protection, Quiet, Record
 from tests.unit.core.samples import (
     BUDGETS,
     DR,
@@ -219,6 +219,13 @@ def test_what_only_a_person_ends_is_refused_before_anything_changes(
         plan(found, active)
     assert "Nothing was changed" in str(refused.value)
     assert "start the re-protection again" in str(refused.value)
+
+
+def test_an_active_database_that_was_left_closed_is_opened_first() -> None:
+    doors = Doors("sg-open", "sg-closed")
+    protection.require_open(dataclasses.replace(ACTIVE, security_groups=("sg-open",)), doors, DR)
+    with pytest.raises(PreconditionFailed, match="the service is down"):
+        protection.require_open(dataclasses.replace(ACTIVE, security_groups=("sg-closed",)), doors, DR)
 
 
 # Quiet

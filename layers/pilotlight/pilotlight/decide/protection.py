@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from pilotlight.decide import promotion
+from pilotlight.decide import promotion, switchover
 from pilotlight.decide.workload import to_standby
 from pilotlight.errors import PreconditionFailed
 from pilotlight.model import (
     Database,
     DatabaseSnapshot,
+    Doors,
     Function,
     Group,
     Json,
@@ -202,6 +203,22 @@ def retirement(
     # An earlier run got as far as the new name: what it retired since the active region became active.
     numbers = [record.since, *range(record.epoch, record.since, -1)]
     return next((number for number in sorted(set(numbers), reverse=True) if name(number) in kept), None)
+
+
+def require_open(active: Database, doors: Doors, region: str) -> None:
+    """Insist that the active database takes writes: a standby of one that was left closed would hide that it is.
+
+    Raises
+    ------
+    PreconditionFailed
+        A planned switch that was killed in its freeze has left it behind its closed door.
+    """
+    if switchover.is_closed(active, doors):
+        raise PreconditionFailed(
+            f"database {active.identifier} of the active region {region} is behind its closed door: a planned switch "
+            f"was interrupted in its freeze, and the service is down. {_NOTHING} Start that switch again, which opens "
+            f"it, {_AGAIN}"
+        )
 
 
 def plan(
