@@ -7,6 +7,8 @@ SHELL := /bin/bash
 ENVIRONMENT    ?= dev
 PRIMARY_REGION ?= eu-west-1
 DR_REGION      ?= eu-central-1
+CYCLES         ?= 3
+SEED           ?=
 
 # The tools' environment first: its Python is the functions' runtime, which `sam build` looks for.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
@@ -23,8 +25,12 @@ lab: setup mariadb ## Start two regions here, deploy both with sam, stay up unti
 	@.venv-lab/bin/python -m lab serve
 
 .PHONY: demo
-demo: setup mariadb ## Lose the primary region under load, fail over, and account for every acknowledged write
+demo: setup mariadb ## Lose the primary region under load, fail over, come home, and account for every order
 	@.venv-lab/bin/python -m lab demo
+
+.PHONY: gameday
+gameday: setup mariadb ## The same in a series of CYCLES circles that chance draws (CYCLES=3 SEED=…): 0 only if all held
+	@.venv-lab/bin/python -m lab gameday --cycles $(CYCLES) $(if $(SEED),--seed $(SEED))
 
 .PHONY: mariadb
 mariadb:

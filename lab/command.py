@@ -44,6 +44,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 from lab.gameday.demo import hold
 
                 return hold(settings)
+            case "gameday":
+                from lab.gameday.demo import hold
+
+                return hold(settings, options.cycles, options.seed)
             case "lose":
                 return _order(settings, f"regions/{options.region}/outage", {"mode": options.mode})
             case _:
@@ -58,7 +62,10 @@ def _parser() -> argparse.ArgumentParser:
     serve = commands.add_parser("serve", help="start the lab and stay in the foreground")
     serve.add_argument("--no-deploy", action="store_true", help="two empty regions: deploy nothing")
     serve.add_argument("--verbose", action="store_true", help="show what the emulated services log")
-    commands.add_parser("demo", help="lose the primary region under load, fail over, and account for every write")
+    commands.add_parser("demo", help="lose the primary region under load, fail over and back, account for every write")
+    gameday = commands.add_parser("gameday", help="hold circles that are drawn by chance, one after another")
+    gameday.add_argument("--cycles", type=int, default=3, help="how many")
+    gameday.add_argument("--seed", type=int, help="draw the same circles again")
     lose = commands.add_parser("lose", help="lose a region of the running lab")
     lose.add_argument("region", choices=REGIONS)
     lose.add_argument("--mode", choices=OUTAGE_MODES, default="refuse", help="what its callers see")

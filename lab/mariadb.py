@@ -550,6 +550,17 @@ class Server:
         """
         self.execute("STOP SLAVE SQL_THREAD" if pause else "START SLAVE SQL_THREAD")
 
+    def hold_receiving(self, *, hold: bool) -> None:
+        """Receive nothing, as with a slow line, but go on applying what is here.
+
+        Parameters
+        ----------
+        hold
+            False goes on receiving.
+        """
+        # Never both threads: that would throw away what was received and is not applied.
+        self.execute("STOP SLAVE IO_THREAD" if hold else "START SLAVE IO_THREAD")
+
     def break_replication(self, *, broken: bool) -> None:
         """Let the replica lose its source, as with a broken network or wrong credentials.
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from lab.gameday import page
 from lab.gameday.cloud import Control
-from lab.gameday.driver import OUTPUT, Options, run
+from lab.gameday.draw import MODES, Draw
+from lab.gameday.driver import OUTPUT, Plan, run
 
 
 def main() -> int:
@@ -24,14 +25,20 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m lab.gameday", description=__doc__)
     parser.add_argument("--endpoint", default="http://localhost:4600", help="the lab's address")
     parser.add_argument("--scale", type=float, help="AWS seconds in a real second (default: ask the lab)")
-    parser.add_argument(
-        "--mode", choices=("refuse", "hang", "reset"), default=Options.mode, help="how the APIs are lost"
-    )
+    parser.add_argument("--cycles", type=_cycles, help="hold so many circles, drawn by chance and told in short")
+    parser.add_argument("--seed", type=int, help="draw the same circles again; needs --cycles")
+    parser.add_argument("--mode", choices=MODES, default=Draw.mode, help="how the APIs are lost")
     parser.add_argument(
         "--behind",
         type=int,
-        default=Options.behind,
+        default=Draw.behind,
         help="real seconds that the replica is kept behind, as a busy one is; 0 for none",
+    )
+    parser.add_argument(
+        "--held",
+        type=float,
+        default=Draw.held,
+        help="real seconds before the loss in which nothing crosses, so that writes are lost; 0 for none",
     )
     parser.add_argument("--output", type=Path, default=OUTPUT, help="where the report goes")
     parser.add_argument("--page", type=Path, metavar="REPORT_JSON", help="only make the page of this report, on stdout")
@@ -42,7 +49,14 @@ def main() -> int:
         sys.stdout.write(page.render(json.loads(given.page.read_text(encoding="utf-8"))))
         return 0
     scale = given.scale or float(Control(given.endpoint).status()["clock"]["scale"])
-    return run(given.endpoint, scale, Options(mode=given.mode, behind=given.behind, output=given.output))
+    drawn = Draw(mode=given.mode, behind=given.behind, held=given.held)
+    return run(given.endpoint, scale, Plan(drawn, given.cycles, given.seed, given.output))
+
+
+def _cycles(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of circles: 1 or more")
+    return int(text)
 
 
 if __name__ == "__main__":

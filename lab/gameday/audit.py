@@ -5,11 +5,12 @@ The client's log and the database's rows are independent of the product and of w
 
 from __future__ import annotations
 
+import bisect
 import json
 import random
 import urllib.error
 import urllib.request
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import pymysql
@@ -97,6 +98,58 @@ def judge(
     )
 
 
+def by_phase(writes: Sequence[Write], begins: Sequence[tuple[float, str]]) -> dict[str, list[Write]]:
+    """Give each write to the phase in which it ended.
+
+    Parameters
+    ----------
+    writes
+        As the clients saw them.
+    begins
+        Moments in seconds since the Unix epoch, rising, each with the phase that lasts from then on. What ended before
+        the first belongs to the first. A phase may come twice, around another that is a part of it.
+
+    Returns
+    -------
+    dict[str, list[Write]]
+        By phase; every write in one, and every phase is there.
+    """
+    found: dict[str, list[Write]] = {phase: [] for _, phase in begins}
+    moments = [moment for moment, _ in begins[1:]]
+    for write in writes:
+        found[begins[bisect.bisect_right(moments, write.ended)][1]].append(write)
+    return found
+
+
+def total(parts: Sequence[Writes]) -> Writes:
+    """Add up what became of the writes of several phases.
+
+    Parameters
+    ----------
+    parts
+        One for each phase, of writes that are in no other.
+
+    Returns
+    -------
+    Writes
+        Of all of them. What only one phase knows, such as what a replica had not applied, stays as that one has it.
+    """
+
+    def counted(name: str) -> int:
+        return sum(getattr(part, name) for part in parts)
+
+    first = parts[0] if parts else Writes()
+    names = (
+        *("acknowledged", "acknowledged_before", "acknowledged_after", "lost", "lost_out_of_order", "altered"),
+        *("read_back", "read_back_failed", "attempts", "unanswered", "unanswered_found"),
+    )
+    return replace(
+        first,
+        **{name: counted(name) for name in names},
+        lost_ids=tuple(order for part in parts for order in part.lost_ids),
+    )
+
+
 def find(database: Database, ids: Sequence[str]) -> dict[str, str]:
     """Look for rows by their ids.
 
@@ -119,6 +172,86 @@ def find(database: Database, ids: Sequence[str]) -> dict[str, str]:
             cursor.execute(f"SELECT id, note FROM orders WHERE id IN ({marks})", some)
             found.update(cursor.fetchall())
     return found
+
+
+def all_ids(database: Database) -> set[str]:
+    """Read the ids of all orders.
+
+    Parameters
+    ----------
+    database
+        Where.
+
+    Returns
+    -------
+    set[str]
+        Whoever placed them.
+    """
+    with connect(database) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT id FROM orders")
+        return {row[0] for row in cursor.fetchall()}
+
+
+def position(database: Database) -> str:
+    """Ask the server for the last transaction that it has written, as a GTID set.
+
+    Parameters
+    ----------
+    database
+        Where.
+
+    Returns
+    -------
+    str
+        Without blanks, its parts sorted.
+    """
+    with connect(database) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT @@version")
+        (name,) = cursor.fetchone()
+        variable = "gtid_binlog_pos" if "maria" in str(name).lower() else "gtid_executed"
+        cursor.execute(f"SELECT @@global.{variable}")
+        (value,) = cursor.fetchone()
+    return canonical(str(value or ""))
+
+
+def canonical(gtids: str) -> str:
+    """Write a GTID set in one way, however a server or a report lays it out.
+
+    Parameters
+    ----------
+    gtids
+        Parts with commas between them.
+
+    Returns
+    -------
+    str
+        Comparable by ``==``.
+    """
+    return ",".join(sorted("".join(part.split()) for part in gtids.split(",") if part.strip()))
+
+
+def listed_orders(lines: str, table: str) -> tuple[str, ...]:
+    """Read the orders out of the list of what never crossed.
+
+    Parameters
+    ----------
+    lines
+        JSON lines: one change of a row each, with ``table``, ``action``, ``before`` and ``after``.
+    table
+        The orders' table, with its schema.
+
+    Returns
+    -------
+    tuple[str, ...]
+        The ids, each once, in the list's order.
+    """
+    ids: dict[str, None] = {}
+    for line in filter(str.strip, lines.splitlines()):
+        change = json.loads(line)
+        if change.get("table") == table:
+            row = change.get("after") or change.get("before") or {}
+            ids[str(row.get("id", ""))] = None
+    return tuple(ids)
 
 
 def is_read_only(database: Database) -> bool:

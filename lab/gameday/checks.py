@@ -5,13 +5,13 @@ Invariant: a check that cannot be decided has not held. Not knowing is a result,
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from lab.gameday.model import Check, Phase, Timeline, Writes
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,31 @@ class Standing:
     unread: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Kept:
+    """How a retired database is kept. ``doors`` are its security groups' tags; ``unread`` says why nothing is known."""
+
+    region: str
+    identifier: str
+    status: str = ""
+    protected: bool = False
+    doors: tuple[str, ...] = ()
+    snapshot: str = ""
+    unread: str = ""
+
+
+@dataclass(frozen=True)
+class Proof:
+    """Where the source's last transaction was when it was proven to be across, and where it is now.
+
+    Empty where nobody could say.
+    """
+
+    proven: str
+    now: str
+    unread: str = ""
+
+
 def after_failover(
     phase: Phase, timeline: Timeline, standing: Standing, writes: Writes, *, fence: str, primary: str
 ) -> list[Check]:
@@ -66,7 +91,7 @@ def after_failover(
     list[Check]
         In the order in which people ask.
     """
-    return [
+    found = [
         Check(
             "The failover succeeded",
             phase.status == "SUCCEEDED",
@@ -87,6 +112,118 @@ def after_failover(
             + _why(standing, "record"),
         ),
     ]
+    return [replace(check, phase="failover") for check in found]
+
+
+def after_reprotect(
+    phase: Phase, failover: Writes, unpromised: Collection[str], kept: Kept | None, region: str
+) -> list[Check]:
+    """Say what had to hold after the returned region was protected again.
+
+    Parameters
+    ----------
+    phase
+        The re-protection, with what it reported and what was found.
+    failover
+        What became of the writes up to the return.
+    unpromised
+        Orders that a client sent and was promised nothing of: they may be anywhere.
+    kept
+        How the retired database is kept; None if there is none.
+    region
+        The returned region.
+
+    Returns
+    -------
+    list[Check]
+        In the order in which people ask.
+    """
+    return [
+        _succeeded(phase, "Re-protection succeeded", ("protected",)),
+        _named_exactly(phase, failover, unpromised),
+        _refused(phase, region),
+        _none_lost(phase, f"No order was lost while {region} was protected again"),
+        _kept(kept, f"The old database of {region} is kept, closed and protected"),
+    ]
+
+
+def after_failback(
+    switchover: Phase, failback: Phase, carried: tuple[int, int], proof: Proof, kept: Kept | None, places: Places
+) -> list[Check]:
+    """Say what had to hold after everything was brought back to the primary.
+
+    Parameters
+    ----------
+    switchover
+        The planned switch.
+    failback
+        The whole.
+    carried
+        How many orders the left region had before, and how many of them are missing now.
+    proof
+        The source's position when it was proven, and now.
+    kept
+        How the left region's database is kept; None if there is none.
+    places
+        How both regions stand at the end.
+
+    Returns
+    -------
+    list[Check]
+        In the order in which people ask.
+    """
+    primary, dr = places.primary, places.dr
+    orders, missing = carried
+    return [
+        _frozen(switchover, primary.region),
+        _none_lost(switchover, "The planned switch lost no order"),
+        Check(
+            f"Everything that {dr.region} had is in {primary.region}",
+            orders > 0 and not missing,
+            f"{orders - missing} of {orders} orders that were seen in {dr.region} before",
+            "switchover",
+        ),
+        _unmoved(proof, dr.region),
+        _succeeded(failback, "Failback succeeded", ("failed-back",)),
+        _none_lost(failback, "No order was lost before or after the switch"),
+        _kept(kept, f"The old database of {dr.region} is kept, closed and protected", "failback"),
+        *(replace(check, phase="steady") for check in (_promoted(primary), _compute(primary), _workload(primary))),
+        _pilot_light(dr, primary.region),
+        Check(
+            f"{primary.region} is on record as the active region, in both",
+            {primary.active_region, dr.active_region} == {primary.region},
+            ", ".join(f"{each.region} says {each.active_region or 'nothing'}" for each in (primary, dr)),
+            "steady",
+        ),
+    ]
+
+
+def earlier_orders(orders: int, missing: int) -> Check:
+    """Say whether what earlier circles left is still there.
+
+    Parameters
+    ----------
+    orders
+        How many were there at an earlier circle's end.
+    missing
+        How many of them are missing now.
+
+    Returns
+    -------
+    Check
+        One more thing that had to hold.
+    """
+    return Check(
+        "The orders of earlier circles are still there", not missing, f"{orders - missing} of {orders}", "steady"
+    )
+
+
+@dataclass(frozen=True)
+class Places:
+    """How both regions stand at the end of a circle."""
+
+    primary: Standing
+    dr: Standing
 
 
 def all_held(checks: Sequence[Check]) -> bool:
@@ -113,6 +250,156 @@ def _restored(phase: Phase, region: str) -> Check:
         "The service is back",
         after > 0,
         f"first write acknowledged by {region} {phase.rto_seconds:.0f} AWS seconds after the loss, {after} since",
+    )
+
+
+def _succeeded(phase: Phase, name: str, outcomes: Collection[str]) -> Check:
+    outcome = phase.output.get("outcome") or "nothing"
+    return Check(
+        name,
+        phase.status == "SUCCEEDED" and outcome in outcomes,
+        f"one command, no input; the execution ended {phase.status}, its outcome is {outcome}"
+        + (f": {phase.cause}" if phase.cause else ""),
+        phase.name,
+    )
+
+
+def _named_exactly(phase: Phase, failover: Writes, unpromised: Collection[str]) -> Check:
+    name = "The report names exactly what never crossed"
+    found, stray = phase.divergence, phase.stray
+    if found is None or stray is None or found.reported is None:
+        return Check(name, False, "re-protection reported nothing of it", phase.name)
+    if found.unread or found.evidence_ids is None or found.old_ids is None:
+        return Check(name, False, f"it could not be compared: {found.unread or 'a part is missing'}", phase.name)
+    old, listed = set(found.old_ids), set(found.evidence_ids)
+    promised = {*failover.lost_ids, *stray.acknowledged_ids}
+    nobodys = old - promised
+    wrong = [
+        problem
+        for problem, present in {
+            f"it counts {found.orders} orders, the old database has {len(old)} more than the active one": found.orders
+            != len(old),
+            f"its list has {len(listed - old)} orders that are not so": bool(listed - old),
+            f"its list lacks {len(old - listed)} orders": bool(old - listed),
+            f"{len(promised - old)} promised orders are in no database": bool(promised - old),
+            f"{len(nobodys - set(unpromised))} orders were sent by nobody": bool(nobodys - set(unpromised)),
+        }.items()
+        if present
+    ]
+    told = f"{failover.lost} lost in the failover, {stray.acknowledged} of stray clients"
+    if nobodys:
+        told += f", {len(nobodys)} that nobody was promised"
+    if wrong:
+        return Check(name, False, "; ".join(wrong) + f" ({told})", phase.name)
+    return Check(
+        name,
+        True,
+        f"{len(old)} orders are in the old database alone, {found.orders} in the report, {len(listed)} in its list, "
+        f"the same by their ids: {told}",
+        phase.name,
+    )
+
+
+def _refused(phase: Phase, region: str) -> Check:
+    name = f"{region} takes no order any more"
+    stray, end = phase.stray, phase.moment("ended")
+    if stray is None or end is None:
+        return Check(name, False, "nobody tried", phase.name)
+    if not stray.clients:
+        return Check(name, True, "no stray client was there to try", phase.name)
+    late = stray.last_at is not None and stray.last_at >= end
+    return Check(
+        name,
+        not late,
+        f"{stray.clients} stray clients went on: {stray.acknowledged} of {stray.attempts} orders were acknowledged, "
+        + ("the last after re-protection had ended" if late else "none since it was closed"),
+        phase.name,
+    )
+
+
+def _none_lost(phase: Phase, name: str) -> Check:
+    writes = phase.writes
+    names = f" ({', '.join(writes.lost_ids[:3])}{' …' if writes.lost > 3 else ''})" if writes.lost else ""
+    return Check(
+        name,
+        not writes.lost and not writes.altered and phase.status == "SUCCEEDED",
+        f"{writes.acknowledged} acknowledged, {writes.lost} lost{names}"
+        + (f", {writes.altered} altered" if writes.altered else ""),
+        phase.name,
+    )
+
+
+def _kept(kept: Kept | None, name: str, phase: str = "reprotect") -> Check:
+    if kept is None or kept.unread:
+        return Check(name, False, kept.unread if kept else "no database was retired", phase)
+    held = kept.status == "available" and kept.protected and kept.doors == ("closed",) and kept.snapshot == "available"
+    return Check(
+        name,
+        held,
+        f"{kept.identifier}: {kept.status}, deletion protection {'on' if kept.protected else 'off'}, door "
+        f"{'/'.join(kept.doors) or 'unknown'}, final snapshot {kept.snapshot or 'missing'}",
+        phase,
+    )
+
+
+def _frozen(phase: Phase, region: str) -> Check:
+    name = f"The service is back in {region}"
+    if phase.freeze_seconds is None:
+        return Check(name, False, f"no order was acknowledged by {region} after the switch", phase.name)
+    return Check(
+        name,
+        True,
+        f"nobody could order for {phase.freeze_seconds:.0f} AWS seconds: closed, proven, promoted",
+        phase.name,
+    )
+
+
+def _unmoved(proof: Proof, region: str) -> Check:
+    name = f"{region} was not written after the proof"
+    if not proof.proven or not proof.now:
+        return Check(
+            name, False, "it could not be compared: " + (proof.unread or "a position is missing"), "switchover"
+        )
+    return Check(
+        name,
+        proof.proven == proof.now,
+        f"proven at {proof.proven}, and still there"
+        if proof.proven == proof.now
+        else f"proven at {proof.proven}, now at {proof.now}",
+        "switchover",
+    )
+
+
+def _pilot_light(standing: Standing, source: str) -> Check:
+    name = f"{standing.region} is the standby again"
+    found, functions = standing.database, standing.functions
+    if found is None or functions is None or standing.capacity is None:
+        parts = (_why(standing, part) for part in ("database", "compute", "workload"))
+        return Check(name, False, "it could not be read" + "".join(parts), "steady")
+    infos = [each for each in found.get("StatusInfos") or () if each.get("StatusType") == "read replication"]
+    of = str(found.get("ReadReplicaSourceDBInstanceIdentifier") or "")
+    wrong = [
+        problem
+        for problem, present in {
+            f"its database is {found.get('DBInstanceStatus')}": found.get("DBInstanceStatus") != "available",
+            f"its database is no replica of {source}'s": f":{source}:" not in of,
+            "its replica does not replicate": not infos or not all(each.get("Normal") for each in infos),
+            "its replica keeps no backups": not found.get("BackupRetentionPeriod"),
+            "its database takes writes": standing.read_only is not True,
+            f"its group is set to {standing.capacity}": standing.capacity[:2] != (0, 0),
+            "functions are on": any(
+                each.reserved != 0 or any(state != "Disabled" for state in each.triggers) for each in functions
+            ),
+        }.items()
+        if present
+    ]
+    return Check(
+        name,
+        not wrong,
+        "; ".join(wrong) + _why(standing, "sql")
+        if wrong
+        else f"a replica of {source}'s database that replicates and keeps backups, no instances, functions off",
+        "steady",
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import urllib.request
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 import boto3
@@ -12,7 +12,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from lab.gameday import audit
-from lab.gameday.checks import Standing, WorkloadFunction
+from lab.gameday.checks import Kept, Standing, WorkloadFunction
 from lab.gameday.workload import Target
 
 if TYPE_CHECKING:
@@ -24,6 +24,10 @@ ACCESS_KEY: Final = "test"
 """Id and secret at once: the lab believes everyone."""
 
 _CONFIG: Final = Config(connect_timeout=2, read_timeout=15, retries={"total_max_attempts": 2})
+
+
+_PATHS: Final = _CONFIG.merge(Config(s3={"addressing_style": "path"}))
+"""A bucket's own host name is nothing that a machine could look up here."""
 
 
 class NotThereError(Exception):
@@ -93,6 +97,16 @@ class Control:
         """
         return self._ask("POST", f"control/{group}/{control}", arguments)["answer"]
 
+    def pace(self, scale: float) -> None:
+        """Let the lab's clock run at another pace.
+
+        Parameters
+        ----------
+        scale
+            AWS seconds that pass in one real second from now on.
+        """
+        self._ask("POST", "clock", {"scale": scale})
+
     def backlog(self, region: str) -> int | None:
         """Return how many changes a region's replica has received and not applied, as the lab counts them.
 
@@ -159,8 +173,13 @@ class Region:
         scheme = listeners[0]["Protocol"].lower()
         return Target(self.name, f"{scheme}://{balancer['DNSName']}:{listeners[0]['Port']}")
 
-    def described_database(self) -> DBInstanceTypeDef:
+    def described_database(self, identifier: str = "") -> DBInstanceTypeDef:
         """Return the database as AWS describes it.
+
+        Parameters
+        ----------
+        identifier
+            Another instance than the environment's own, such as a retired one.
 
         Returns
         -------
@@ -168,15 +187,77 @@ class Region:
             All of DescribeDBInstances' answer.
         """
         rds = self._session.client("rds", endpoint_url=self.endpoint, config=_CONFIG)
-        return rds.describe_db_instances(DBInstanceIdentifier=f"{self.environment}-db")["DBInstances"][0]
+        name = identifier or f"{self.environment}-db"
+        return rds.describe_db_instances(DBInstanceIdentifier=name)["DBInstances"][0]
 
-    def database(self, name: str) -> audit.Database:
-        """Return how an application in this region reaches the database.
+    def kept(self, identifier: str, snapshot: str) -> Kept:
+        """Return how a retired database is kept.
+
+        Parameters
+        ----------
+        identifier
+            The name that it has now.
+        snapshot
+            Its last snapshot, by name or ARN.
+
+        Returns
+        -------
+        Kept
+            What could not be read is left out and said.
+        """
+        rds = self._session.client("rds", endpoint_url=self.endpoint, config=_CONFIG)
+        ec2 = self._session.client("ec2", endpoint_url=self.endpoint, config=_CONFIG)
+        try:
+            database = self.described_database(identifier)
+            groups = [each["VpcSecurityGroupId"] for each in database.get("VpcSecurityGroups", ())]
+            tags = [
+                tag["Value"]
+                for group in ec2.describe_security_groups(GroupIds=groups)["SecurityGroups"]
+                for tag in group.get("Tags", ())
+                if tag["Key"] == "pilotlight:door"
+            ]
+            snapshots = rds.describe_db_snapshots(DBSnapshotIdentifier=snapshot)["DBSnapshots"] if snapshot else []
+        except (BotoCoreError, ClientError, KeyError) as error:
+            return Kept(self.name, identifier, unread=f"{type(error).__name__}: {error}")
+        return Kept(
+            self.name,
+            identifier,
+            status=database["DBInstanceStatus"],
+            protected=bool(database.get("DeletionProtection")),
+            doors=tuple(tags),
+            snapshot=snapshots[0]["Status"] if snapshots else "",
+        )
+
+    def document(self, address: str) -> str:
+        """Read what a workflow left in S3.
+
+        Parameters
+        ----------
+        address
+            ``s3://bucket/key``; with a slash at its end, everything under it.
+
+        Returns
+        -------
+        str
+            Its text.
+        """
+        bucket, _, key = address.removeprefix("s3://").partition("/")
+        s3 = self._session.client("s3", endpoint_url=self.endpoint, config=_PATHS)
+        keys = [key]
+        if key.endswith("/"):
+            pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=key)
+            keys = [each["Key"] for page in pages for each in page.get("Contents", ())]
+        return "".join(s3.get_object(Bucket=bucket, Key=each)["Body"].read().decode() for each in keys)
+
+    def database(self, name: str, identifier: str = "") -> audit.Database:
+        """Return how to reach the database.
 
         Parameters
         ----------
         name
             The database's name on the server.
+        identifier
+            Another instance than the environment's own, such as a retired one.
 
         Returns
         -------
@@ -185,7 +266,7 @@ class Region:
         """
         secrets = self._session.client("secretsmanager", endpoint_url=self.endpoint, config=_CONFIG)
         login = json.loads(secrets.get_secret_value(SecretId=f"{self.environment}/database")["SecretString"])
-        endpoint = self.described_database()["Endpoint"]
+        endpoint = self.described_database(identifier)["Endpoint"]
         return audit.Database(endpoint["Address"], endpoint["Port"], login["username"], login["password"], name)
 
     def state_machine(self, name: str) -> str:
@@ -233,7 +314,14 @@ class Region:
             events.extend(page["events"])
         cause = ": ".join(filter(None, (described.get("error"), described.get("cause"))))
         output = json.loads(described.get("output") or "{}")
-        return Execution(described["status"], events, output if isinstance(output, dict) else {}, cause)
+        given = json.loads(described.get("input") or "{}")
+        return Execution(
+            described["status"],
+            sorted(events, key=lambda event: event["id"]),
+            output if isinstance(output, dict) else {},
+            cause,
+            given if isinstance(given, dict) else {},
+        )
 
     def configuration(self) -> dict[str, str]:
         """Return what configures the orchestrator here.
@@ -347,3 +435,40 @@ class Execution:
     events: list[Mapping[str, Any]]
     output: dict[str, Any]
     cause: str
+    given: dict[str, Any] = field(default_factory=dict)
+
+    def children(self) -> list[str]:
+        """Return the executions that this one has started and waits for, or waited for.
+
+        Returns
+        -------
+        list[str]
+            Their ARNs, in the order in which they were started.
+        """
+        found = []
+        for event in self.events:
+            if event["type"] == "TaskSubmitted":
+                details = event["taskSubmittedEventDetails"]
+                if details.get("resourceType") == "states":
+                    found.append(str(json.loads(details["output"])["ExecutionArn"]))
+        return found
+
+    def said(self, state: str) -> dict[str, Any]:
+        """Return what a state left behind when it was last left.
+
+        Parameters
+        ----------
+        state
+            Its name.
+
+        Returns
+        -------
+        dict[str, Any]
+            Its output; nothing if it was never left.
+        """
+        for event in reversed(self.events):
+            details = event.get("stateExitedEventDetails")
+            if details and details["name"] == state:
+                output = json.loads(details.get("output") or "{}")
+                return output if isinstance(output, dict) else {}
+        return {}

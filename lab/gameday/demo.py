@@ -9,7 +9,7 @@ import threading
 from typing import TYPE_CHECKING, Final
 
 from lab.children import children
-from lab.gameday.driver import PROJECT
+from lab.gameday.watch import PROJECT
 from lab.running import deploy, running
 
 if TYPE_CHECKING:
@@ -17,18 +17,24 @@ if TYPE_CHECKING:
 
 INTERRUPTED: Final = 130
 _TO_CONCLUDE: Final = 20.0
+_VARIABLES: Final = {"LAB_OUTAGE": "--mode", "LAB_REPLICA_BEHIND": "--behind", "LAB_REPLICA_HELD": "--held"}
 
 
-def hold(settings: Settings) -> int:
+def hold(settings: Settings, cycles: int | None = None, seed: int | None = None) -> int:
     """Start a lab, deploy both regions as a team would, and hold a game day on it.
 
     ``LAB_OUTAGE`` says how the lost region's APIs behave: hang (if it is not set), refuse or reset.
-    ``LAB_REPLICA_BEHIND`` says how many real seconds the replica is kept behind, as a busy one is.
+    ``LAB_REPLICA_BEHIND`` says how many real seconds the replica is kept behind, as a busy one is, and
+    ``LAB_REPLICA_HELD`` for how many before the loss it receives nothing. A series draws all of these.
 
     Parameters
     ----------
     settings
         The lab's port and time scale.
+    cycles
+        How many circles, drawn by chance; without it one, told in full.
+    seed
+        Draws the same circles again.
 
     Returns
     -------
@@ -49,10 +55,13 @@ def hold(settings: Settings) -> int:
             return INTERRUPTED
         # A process of its own: the clients must not wait for their turn in the process that answers them.
         command = [sys.executable, "-m", "lab.gameday", "--endpoint", lab.endpoint, "--scale", str(settings.scale)]
-        if mode := os.environ.get("LAB_OUTAGE"):
-            command += ["--mode", mode]
-        if behind := os.environ.get("LAB_REPLICA_BEHIND"):
-            command += ["--behind", behind]
+        if cycles is not None:
+            command += ["--cycles", str(cycles)]
+        if seed is not None:
+            command += ["--seed", str(seed)]
+        for variable, option in _VARIABLES.items():
+            if value := os.environ.get(variable):
+                command += [option, value]
         gameday = children.start(command, cwd=PROJECT)
         while gameday.poll() is None and not stop.wait(0.2):
             pass

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
 
 SCHEMA: Final = 1
@@ -18,10 +18,13 @@ class LabTime:
         Seconds since the Unix epoch.
     scale
         AWS seconds that pass in one real second.
+    changes
+        Moments (seconds since the Unix epoch, rising) from which another scale holds, each with that scale.
     """
 
     zero: float
     scale: float
+    changes: tuple[tuple[float, float], ...] = ()
 
     def at(self, moment: float) -> float:
         """Return ``moment`` (seconds since the Unix epoch) as AWS seconds since the zero.
@@ -36,7 +39,33 @@ class LabTime:
         float
             AWS seconds; negative before the zero.
         """
-        return (moment - self.zero) * self.scale
+        return self._passed(moment) - self._passed(self.zero)
+
+    def changed(self, moment: float, scale: float) -> LabTime:
+        """Return this time with another scale from a moment on.
+
+        Parameters
+        ----------
+        moment
+            Seconds since the Unix epoch; not before an earlier change.
+        scale
+            AWS seconds that pass in one real second from then on.
+
+        Returns
+        -------
+        LabTime
+            With the same zero: what was is not re-timed.
+        """
+        return replace(self, changes=(*self.changes, (moment, scale)))
+
+    def _passed(self, moment: float) -> float:
+        # Counted from the zero with the first scale, then corrected for each change that lies before the moment.
+        passed, scale = (moment - self.zero) * self.scale, self.scale
+        for since, now in self.changes:
+            if moment > since:
+                passed += (moment - since) * (now - scale)
+            scale = now
+        return passed
 
 
 @dataclass(frozen=True)
@@ -99,6 +128,7 @@ class Check:
     name: str
     held: bool
     detail: str
+    phase: str = ""
 
 
 @dataclass(frozen=True)
@@ -135,21 +165,58 @@ class Writes:
 
 
 @dataclass(frozen=True)
-class Phase:
-    """A part of the game day that one execution of a state machine carried out: a failover, later a failback.
+class Stray:
+    """What clients wrote to a region that had lost its role and did not know it yet.
 
-    Times are AWS seconds since the phase's own zero; ``zero_name`` says what that was.
+    These writes belong to no phase and count as acknowledged nowhere else: no recovery could carry them over, and
+    what matters is that each of them is named.
+    """
+
+    clients: int = 0
+    acknowledged: int = 0
+    acknowledged_ids: tuple[str, ...] = ()
+    attempts: int = 0
+    last_at: float | None = None
+
+
+@dataclass(frozen=True)
+class Divergence:
+    """What an old database has and the active one lacks: as re-protection reported it, and as it is.
+
+    ``evidence_ids`` are the orders of the list that it wrote, ``old_ids`` those that were found in the retired database
+    itself and not in the active one; None where they could not be read, with the reason in ``unread``.
+    """
+
+    reported: dict[str, Any] | None = None
+    orders: int | None = None
+    evidence: str = ""
+    evidence_ids: tuple[str, ...] | None = None
+    old_ids: tuple[str, ...] | None = None
+    unread: str = ""
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A part of the game day that one execution of a state machine carried out.
+
+    Times are AWS seconds since the phase's own zero; ``zero_name`` says what that was, ``zero_at`` when: AWS seconds
+    after the loss. ``writes`` are those that clients were promised while the phase lasted, and every promise belongs to
+    one phase only. ``freeze_seconds`` is how long nobody could write in a planned switch.
     """
 
     name: str
     title: str
     zero_name: str
     status: str
+    zero_at: float = 0.0
     execution_arn: str = ""
     trigger: str = "manual"
     rto_seconds: float | None = None
     rto_note: str = ""
+    freeze_seconds: float | None = None
+    freeze_note: str = ""
     started: float | None = None
+    seconds: float | None = None
     work_seconds: float | None = None
     work_note: str = ""
     milestones: tuple[Milestone, ...] = ()
@@ -157,6 +224,23 @@ class Phase:
     cause: str = ""
     output: dict[str, Any] = field(default_factory=dict)
     writes: Writes = field(default_factory=Writes)
+    stray: Stray | None = None
+    divergence: Divergence | None = None
+
+    def moment(self, milestone: str) -> float | None:
+        """Return when a milestone was, in AWS seconds since the phase's zero.
+
+        Parameters
+        ----------
+        milestone
+            Its name.
+
+        Returns
+        -------
+        float | None
+            None if it was not reached.
+        """
+        return next((each.at for each in self.milestones if each.name == milestone), None)
 
     def as_json(self) -> dict[str, Any]:
         """Return the phase as the report holds it.
@@ -164,16 +248,28 @@ class Phase:
         Returns
         -------
         dict[str, Any]
-            JSON's types only, seconds to a tenth.
+            JSON's types only, seconds to a tenth. ``stray`` and ``divergence`` are there only where there can be some;
+            ``divergence`` is what the workflow reported, with what the audit found beside it.
         """
         data = asdict(self)
         data["steps"] = [
             {**asdict(step), "start": _tenth(step.start), "end": _tenth(step.end), "seconds": _tenth(step.seconds)}
             for step in self.steps
         ]
-        for key in ("rto_seconds", "work_seconds", "started"):
+        for key in ("rto_seconds", "freeze_seconds", "work_seconds", "seconds", "started", "zero_at"):
             data[key] = None if data[key] is None else _tenth(data[key])
         data["milestones"] = [{"name": each.name, "at": _tenth(each.at)} for each in self.milestones]
+        if self.stray is None:
+            del data["stray"], data["divergence"]
+        else:
+            found = self.divergence or Divergence()
+            data["stray"] = self.stray.acknowledged
+            data["stray_ids"] = list(self.stray.acknowledged_ids)
+            data["stray_clients"] = self.stray.clients
+            data["divergence"] = None if found.reported is None else dict(found.reported)
+            data["divergence_orders"] = found.orders
+            data["divergence_ids"] = None if found.evidence_ids is None else list(found.evidence_ids)
+            data["divergence_found"] = None if found.old_ids is None else len(found.old_ids)
         return data
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Report:
-    """A game day as it becomes known: phases and checks are added as they end."""
+    """A circle as it becomes known."""
 
     started_at: str
     time_scale: float
@@ -28,6 +28,8 @@ class Report:
     writes: Writes = field(default_factory=Writes)
     checks: list[Check] = field(default_factory=list)
     load: dict[str, Any] = field(default_factory=dict)
+    strays: dict[str, Any] = field(default_factory=dict)
+    clock: list[dict[str, float]] = field(default_factory=list)
     next: list[str] = field(default_factory=list)
     machine: dict[str, str] = field(default_factory=dict)
     seconds: float = 0.0
@@ -43,7 +45,8 @@ class Report:
         Returns
         -------
         dict[str, Any]
-            Each phase stands under its own name; ``phases`` says in which order they came.
+            Each phase stands under its own name; ``phases`` says in which order they came. ``clock`` tells from
+            which AWS second on which other scale held.
         """
         return {
             "schema": SCHEMA,
@@ -58,28 +61,33 @@ class Report:
             "writes": asdict(self.writes),
             "checks": [asdict(check) for check in self.checks],
             "load": self.load,
+            "strays": self.strays,
+            "clock": self.clock,
             "next": self.next,
             "machine": self.machine,
             "real_seconds": round(self.seconds, 1),
         }
 
-    def write(self, directory: Path) -> tuple[Path, Path]:
-        """Write both forms.
 
-        Parameters
-        ----------
-        directory
-            Made if it is not there.
+def write(report: dict[str, Any], directory: Path) -> tuple[Path, Path]:
+    """Write both forms.
 
-        Returns
-        -------
-        tuple[Path, Path]
-            ``report.json`` and ``report.html``.
-        """
-        directory.mkdir(parents=True, exist_ok=True)
-        data, html = directory / "report.json", directory / "report.html"
-        text = json.dumps(self.as_json(), indent=2, ensure_ascii=False) + "\n"
-        data.write_text(text, encoding="utf-8")
-        # From what was written, so that the page can be made again from the file alone.
-        html.write_text(page.render(json.loads(text)), encoding="utf-8")
-        return data, html
+    Parameters
+    ----------
+    report
+        As JSON holds it.
+    directory
+        Made if it is not there.
+
+    Returns
+    -------
+    tuple[Path, Path]
+        ``report.json`` and ``report.html``.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    data, html = directory / "report.json", directory / "report.html"
+    text = json.dumps(report, indent=2, ensure_ascii=False) + "\n"
+    data.write_text(text, encoding="utf-8")
+    # From what was written, so that the page can be made again from the file alone.
+    html.write_text(page.render(json.loads(text)), encoding="utf-8")
+    return data, html

@@ -36,9 +36,12 @@ class Terminal:
         Usually standard output.
     environ
         Usually ``os.environ``: NO_COLOR and TERM are honoured.
+    short
+        Tell no chapters and events, but what sums them up.
     """
 
-    def __init__(self, stream: TextIO, environ: Mapping[str, str] = os.environ) -> None:
+    def __init__(self, stream: TextIO, environ: Mapping[str, str] = os.environ, *, short: bool = False) -> None:
+        self.short = short
         self._stream = stream
         self._live = stream.isatty() and environ.get("TERM") != "dumb"
         self._colour = self._live and not environ.get("NO_COLOR")
@@ -93,6 +96,8 @@ class Terminal:
         why
             One sentence.
         """
+        if self.short:
+            return
         self.line()
         self.line(f"{self.paint(title, 'bold')}  {self.paint(why, 'dim')}")
 
@@ -110,8 +115,23 @@ class Terminal:
         tone
             What the mark's colour means.
         """
+        if self.short:
+            return
         moment = f"{clock(at):>8}" if at is not None else " " * 8
         self.line(f"{self.paint(moment, 'dim')}  {self.paint(mark, tone)} {text}")
+
+    def brief(self, text: str, tone: Tone = "plain") -> None:
+        """Write what sums up a part, where its events are not told.
+
+        Parameters
+        ----------
+        text
+            One line.
+        tone
+            What its colour means.
+        """
+        if self.short:
+            self.line(text, tone)
 
     def status(self, text: str) -> None:
         """Show a line that the next one replaces; in a pipe, nothing.

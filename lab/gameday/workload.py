@@ -170,6 +170,8 @@ class Workload:
         Real seconds a writer rests when there was none: an outage must not turn the clients into a storm.
     timeout
         Real seconds to wait for an answer.
+    name
+        What each is called in the orders that it places.
     """
 
     def __init__(
@@ -181,15 +183,17 @@ class Workload:
         pause: float = 0.08,
         retry_pause: float = 0.2,
         timeout: float = 3.0,
+        name: str = "writer",
     ) -> None:
         self.log = log
+        self._name = name
         self._target = target
         self._pause = pause
         self._retry_pause = retry_pause
         self._timeout = timeout
         self._stopped = threading.Event()
         self._threads = [
-            threading.Thread(target=self._run, args=(number,), name=f"writer-{number}", daemon=True)
+            threading.Thread(target=self._run, args=(number,), name=f"{name}-{number}", daemon=True)
             for number in range(1, writers + 1)
         ]
 
@@ -238,7 +242,7 @@ class Workload:
             if connection is None or connected_to != target:
                 _close(connection)
                 connection, connected_to = _connect(target.url, self._timeout), target
-            write = self._place(connection, target, f"writer {writer}, order {number}")
+            write = self._place(connection, target, f"{self._name} {writer}, order {number}")
             self.log.ended(write)
             if write.outcome == "unanswered":
                 # What a broken connection still carries belongs to no later request.

@@ -39,6 +39,8 @@ class Controls:
             "slow-applying": self.slow_applying,
             "pause-applying": self.pause_applying,
             "resume-applying": self.resume_applying,
+            "hold-receiving": self.hold_receiving,
+            "resume-receiving": self.resume_receiving,
             "break-replication": self.break_replication,
             "repair-replication": self.repair_replication,
             "kill": self.kill,
@@ -73,6 +75,18 @@ class Controls:
         """Let a replica apply again."""
         database = self._get(region, identifier)
         database.server.pause_applying(pause=False)
+        return self._told(database)
+
+    def hold_receiving(self, region: str, identifier: str) -> dict[str, Any]:
+        """Let a replica go on applying and receive nothing: what its source acknowledges from now on does not cross."""
+        database = self._get(region, identifier)
+        database.server.hold_receiving(hold=True)
+        return self._told(database)
+
+    def resume_receiving(self, region: str, identifier: str) -> dict[str, Any]:
+        """Let a replica receive again, from where it stopped."""
+        database = self._get(region, identifier)
+        database.server.hold_receiving(hold=False)
         return self._told(database)
 
     def break_replication(self, region: str, identifier: str) -> dict[str, Any]:

@@ -88,6 +88,17 @@ class Path:
         self.enter(at, "Choice", name)
         self.leave(at, "Choice", name)
 
+    def child(self, name: str, arn: str, start: float, end: float | None, output: str = "{}") -> None:
+        """A step that starts an execution and waits for it; without an end it is under way."""
+        self.enter(start, "Task", name)
+        details = {"resourceType": "states", "resource": "startExecution.sync:2"}
+        self._add(start, "TaskScheduled", under="taskScheduledEventDetails", **details, parameters="{}")
+        submitted = json.dumps({"ExecutionArn": arn, "StartDate": start})
+        self._add(start, "TaskSubmitted", under="taskSubmittedEventDetails", **details, output=submitted)
+        if end is not None:
+            self._add(end, "TaskSucceeded", under="taskSucceededEventDetails", **details, output=output)
+            self.leave(end, "Task", name)
+
     def fork(self, at: float, name: str) -> None:
         self.enter(at, "Parallel", name)
         self._add(at, "ParallelStateStarted")
@@ -111,6 +122,95 @@ def poll(path: Path, name: str, function: str, start: float, end: float, every: 
             return
         path.wait(waiting, at + 2, at + 2 + every)
         at += 2 + every
+
+
+def execution_arn(machine: str, name: str) -> str:
+    return f"arn:aws:states:eu-central-1:000000000000:execution:dev-dr-{machine}:{name}"
+
+
+PROTECT_PRIMARY = execution_arn("reprotect", "home-primary")
+SWITCH = execution_arn("failover", "home-switch")
+PROTECT_DR = execution_arn("reprotect", "home-dr")
+
+
+def reprotect(start: float) -> list[dict[str, Any]]:
+    """A re-protection: 30 s to close, 150 s of snapshot, 100 s of retiring, 1300 s of a new replica."""
+    history = History()
+    main = Path(history)
+    main.begin(start)
+    main.task("Take the lock", "dev-dr-control", start, start + 3)
+    main.task("Plan the protection", "dev-dr-standby", start + 3, start + 6)
+    main.task("Close the old database's region", "dev-dr-standby", start + 6, start + 10)
+    poll(main, "Look at the old database", "dev-dr-standby", start + 10, start + 38, 5, "Give it time to come to rest")
+    main.task("List what never crossed", "dev-dr-standby", start + 38, start + 45)
+    poll(main, "Take the final snapshot", "dev-dr-standby", start + 45, start + 190, 10, "Give the snapshot time")
+    poll(main, "Retire the old database", "dev-dr-standby", start + 190, start + 290, 10, "Give the renaming time")
+    poll(main, "Build the replica", "dev-dr-standby", start + 290, start + 1590, 30, "Give the replica time")
+    poll(main, "Wait until it replicates", "dev-dr-standby", start + 1590, start + 1620, 5, "Give replication time")
+    main.task("Record the protection", "dev-dr-control", start + 1630, start + 1633)
+    main.succeed(start + 1635)
+    return history.events
+
+
+def switchover(start: float, *, ends: bool = True) -> list[dict[str, Any]]:
+    """A planned switch: ready, frozen, proven, promoted, recorded."""
+    history = History()
+    main = Path(history)
+    main.begin(start)
+    main.task("Take the lock", "dev-dr-control", start, start + 3)
+    main.task("Plan", "dev-dr-control", start + 3, start + 6)
+    main.task("Check that both sides are ready", "dev-dr-source", start + 6, start + 10)
+    main.task("Mark the last write", "dev-dr-source", start + 10, start + 12)
+    main.task("Close the source to writers", "dev-dr-source", start + 12, start + 16)
+    poll(main, "Look at the source", "dev-dr-source", start + 16, start + 50, 5, "Give the source time")
+    main.task("Prove that nothing is missing", "dev-sql", start + 52, start + 55)
+    main.enter(start + 55, "Task", "Look at the source once more")
+    main.call(start + 55, "dev-dr-source")
+    position = json.dumps({"done": True, "position": "0-1-4711"})
+    main._add(
+        start + 57,
+        "TaskStateExited",
+        under="stateExitedEventDetails",
+        name="Look at the source once more",
+        output=position,
+    )
+    main.fork(start + 57, "Bring this region up")
+    database, compute = main.branch(), main.branch()
+    poll(compute, "Raise the capacity", "dev-dr-compute", start + 57, start + 150, 5, "Give the instances time")
+    poll(database, "Promote the database", "dev-dr-database", start + 57, start + 240, 5, "Give the promotion time")
+    main.join(start + 241, "Bring this region up", database)
+    main.task("Verify by a write and a read", "dev-dr-verify", start + 241, start + 244)
+    if not ends:
+        main.enter(start + 244, "Task", "Record this region as active")
+        return history.events
+    main.task("Record this region as active", "dev-dr-control", start + 244, start + 246)
+    main.task("Stand the source down", "dev-dr-source", start + 246, start + 250)
+    main.task("Release the lock", "dev-dr-control", start + 250, start + 251)
+    main.succeed(start + 253)
+    return history.events
+
+
+def failback(start: float) -> list[dict[str, Any]]:
+    """The parent of three: the primary is protected already, the switch, DR's new replica."""
+    history = History()
+    main = Path(history)
+    main.begin(start)
+    main.task("Check what is asked", "dev-dr-failback", start, start + 2)
+    main.child("Re-protect the primary", PROTECT_PRIMARY, start + 2, start + 12)
+    main.child("Switch over to the primary", SWITCH, start + 12, start + 268)
+    main.child("Re-protect the DR region", PROTECT_DR, start + 268, start + 1906)
+    main.task("Say what is next", "dev-dr-failback", start + 1906, start + 1908)
+    main.succeed(start + 1910)
+    return history.events
+
+
+def already_protected(start: float) -> list[dict[str, Any]]:
+    history = History()
+    main = Path(history)
+    main.begin(start)
+    main.task("Take the lock", "dev-dr-control", start, start + 8)
+    main.succeed(start + 9)
+    return history.events
 
 
 def failover(*, ends: bool = True) -> list[dict[str, Any]]:

@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 from lab.gameday import timeline
-from lab.gameday.driver import Told
+from lab.gameday.watch import Told
 from tests.unit.gameday.histories import failover, since_loss
 
 

@@ -6,6 +6,7 @@ from html.parser import HTMLParser
 from typing import TYPE_CHECKING
 
 from lab.gameday import page
+from lab.gameday.report import write
 from tests.unit.gameday.gamedays import broken_standing, report
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ def test_lab_time_is_said_to_be_lab_time() -> None:
 
 
 def test_the_page_is_made_from_the_file_alone(tmp_path: Path) -> None:
-    data, html = report().write(tmp_path)
+    data, html = write(report().as_json(), tmp_path)
     assert page.render(json.loads(data.read_text("utf-8"))) == html.read_text("utf-8")
 
 
