@@ -31,8 +31,8 @@ def series(writes: Sequence[Write], time: LabTime, bucket: float = 0.5) -> dict[
     -------
     dict[str, Any]
         ``bucket_seconds`` (AWS seconds, at the pace that holds first) and ``bucket_real_seconds``, ``regions``, and
-        ``buckets``: each with ``at`` and ``until`` (AWS seconds), ``acknowledged`` by region and ``failed``. Without a hole: a bucket in which nothing happened is there, with
-        zeros.
+        ``buckets``: each with ``at`` and ``until`` (AWS seconds), ``acknowledged`` by region and ``failed``. Without a
+        hole: a bucket in which nothing happened is there, with zeros.
     """
     regions = list(dict.fromkeys(write.region for write in writes))
     numbers = [math.floor((write.ended - time.zero) / bucket) for write in writes]
@@ -53,5 +53,6 @@ def series(writes: Sequence[Write], time: LabTime, bucket: float = 0.5) -> dict[
     return {
         "bucket_seconds": bucket * time.scale,
         "bucket_real_seconds": bucket,
-        "regions": regions, "buckets": list(buckets.values()),
+        "regions": regions,
+        "buckets": list(buckets.values()),
     }

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from lab.gameday import page
 from lab.gameday.report import write
-from tests.unit.gameday.gamedays import broken_standing, report
+from tests.unit.gameday.gamedays import broken_standing, circle, report, series
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -111,3 +111,52 @@ def test_a_step_that_took_no_time_before_a_fork_is_shown_before_it() -> None:
     branch = next(step for step in steps if step["branch"] != "main")["name"]
     last = next(step for step in steps if step["name"] == "Verify by a write and a read")["name"]
     assert html.index(before["name"]) < html.index(branch) < html.index(last)
+
+
+def of(data: object) -> str:
+    return page.render(json.loads(json.dumps(data)))
+
+
+def test_a_circle_and_a_series_are_whole_pages() -> None:
+    for html in (of(circle().as_json()), of(series(3)), of(series(3, broken=2))):
+        parser = Balanced()
+        parser.feed(html)
+        assert parser.open == []
+        assert not re.search(r"(?:src|href)\s*=|url\(|@import|<script", html)
+        assert "NaN" not in html
+        assert "inf" not in re.findall(r'style="[^"]*"', html)
+
+
+def test_a_circle_shows_every_phase_and_what_never_crossed() -> None:
+    html = of(circle().as_json())
+    for title in ("The whole circle", "Failover to", "Re-protect", "Failback to", "Switch over to", "5 orders never"):
+        assert f">{title}" in html
+    assert "dev-db-retired-1" in html
+    assert "× 60" in html
+
+
+def test_the_headline_tells_of_the_way_home() -> None:
+    told = page.headline(circle().as_json())
+    assert "All came home with 3 min 58 s of downtime, and 2 acknowledged writes were lost." in told
+    stopped = circle().as_json()
+    stopped["failback"] |= {"freeze_seconds": None, "status": "FAILED"}
+    assert "did not come home" in page.headline(stopped)
+
+
+def test_a_series_shows_each_circle_and_why_one_did_not_hold() -> None:
+    html = of(series(4, broken=3))
+    assert html.count('class="circle"') == 4
+    assert "its list lacks 1 orders" in html
+    assert "1 of 4 circles did not hold" in html
+    assert page.headline(series(4)).startswith("4 of 4 circles held")
+
+
+def test_a_circle_that_ends_early_still_has_a_page() -> None:
+    data = circle().as_json()
+    for gone in (["switchover", "failback"], ["reprotect"]):
+        data["phases"] = [name for name in data["phases"] if name not in gone]
+        for name in gone:
+            del data[name]
+        parser = Balanced()
+        parser.feed(of(data))
+        assert parser.open == []

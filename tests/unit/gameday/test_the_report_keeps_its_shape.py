@@ -5,7 +5,6 @@ from dataclasses import replace
 
 from lab.gameday.draw import Draw
 from lab.gameday.series import Held, combined
-
 from tests.unit.gameday.gamedays import broken_standing, circle, report, series
 
 
