@@ -413,7 +413,7 @@ class Circle:
         moments = list(phase.milestones)
         if self._found.returned is not None:
             moments.insert(0, Milestone("returned", self._at(self._found.returned) - zero))
-        if (close := watched.step("Close", "old")) is not None:
+        if (close := watched.step("Close", "region")) is not None:
             moments.append(Milestone("closed", close.end - zero))
         strays = self._strays.writes()
         accepted = [write for write in strays if write.outcome == "acknowledged"]

@@ -140,7 +140,7 @@ def reprotect(start: float) -> list[dict[str, Any]]:
     main.begin(start)
     main.task("Take the lock", "dev-dr-control", start, start + 3)
     main.task("Plan the protection", "dev-dr-standby", start + 3, start + 6)
-    main.task("Close the old database's region", "dev-dr-standby", start + 6, start + 10)
+    main.task("Close the standby's region", "dev-dr-standby", start + 6, start + 10)
     poll(main, "Look at the old database", "dev-dr-standby", start + 10, start + 38, 5, "Give it time to come to rest")
     main.task("List what never crossed", "dev-dr-standby", start + 38, start + 45)
     poll(main, "Take the final snapshot", "dev-dr-standby", start + 45, start + 190, 10, "Give the snapshot time")
