@@ -250,7 +250,8 @@ def listed_orders(lines: str, table: str) -> tuple[str, ...]:
         change = json.loads(line)
         if change.get("table") == table:
             row = change.get("after") or change.get("before") or {}
-            ids[str(row.get("id", ""))] = None
+            # A log that names no columns tells them by their places.
+            ids[str(row.get("id", row.get("@1", "")))] = None
     return tuple(ids)
 
 

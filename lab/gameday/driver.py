@@ -118,10 +118,15 @@ class GameDay:
         report = self._empty_report()
         problem = self._hold(plan.draw, report, plan.output)
         if problem and not report.phases:
-            raise GameDayError(problem)
+            terminal.line(problem, "bad")
+            if (log := self._keep_log()) is not None:
+                terminal.line(f"  The lab's log    {_short(log)}")
+            return 1
         held = series.Held(1, None, plan.draw, report, problem)
         data, html = write(series.combined([held], 1), plan.output)
         self._summary(report)
+        if problem:
+            terminal.line(f"  {problem}", "bad")
         return self._end(held=held.held, data=data, html=html, broken=_broken(report.checks))
 
     def _hold(self, draw: Draw, report: Report, directory: Path) -> str:
@@ -141,7 +146,6 @@ class GameDay:
             ).hold()
         except _GIVE_UP as error:
             problem = _reason(error)
-            self._terminal.event("✗", problem, None, "bad")
         self._terminal.settle()
         report.seconds = time.time() - began
         return problem

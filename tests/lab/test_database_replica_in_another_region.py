@@ -34,6 +34,17 @@ def test_a_replica_follows_its_source_and_refuses_writes(pair: Databases) -> Non
         databases.insert("follows", DR, 51, 51)
 
 
+def test_what_is_written_while_a_replica_receives_nothing_crosses_later(pair: Databases) -> None:
+    pair.insert("follows", PRIMARY, 101, 110)
+    pair.wait_for_rows("follows", DR, 60)
+    pair.control("hold-receiving", region=DR, identifier="follows")
+    pair.insert("follows", PRIMARY, 111, 120)
+    time.sleep(1)
+    assert pair.count("follows", DR) == 60
+    pair.control("resume-receiving", region=DR, identifier="follows")
+    pair.wait_for_rows("follows", DR, 70)
+
+
 def test_a_replica_takes_over_the_rows_and_users_that_were_there_before_it(lab: RunningLab) -> None:
     databases = Databases(lab)
     databases.create("seeded")
