@@ -411,7 +411,7 @@ def _nothing_lost(writes: Writes) -> Check:
         return Check(
             name, True, f"all {writes.acknowledged} acknowledged writes were looked for, row by row: all are there"
         )
-    names = ", ".join(writes.lost_ids[:3]) + (" …" if writes.lost > 3 else "")
+    names = ", ".join(writes.lost_ids[:1]) + (" …" if writes.lost > 1 else "")
     if writes.lost_out_of_order:
         return Check(
             name,

@@ -438,7 +438,9 @@ class Circle:
     def _failback_phase(self, watched: Watched) -> Phase:
         zero = watched.path.start
         phase = self._phase("failback", f"Failback to {self._primary.name}", "its start", zero, watched)
-        return self._with_freeze(replace(phase, steps=_shifted(watched.steps(), zero)), _switch(watched))
+        # Its own share is its children's: they have their own accounts of it.
+        phase = replace(phase, steps=_shifted(watched.steps(), zero), work_seconds=None, work_note="")
+        return self._with_freeze(phase, _switch(watched))
 
     def _phase(self, name: str, title: str, zero_name: str, zero: float, watched: Watched) -> Phase:
         path = watched.path

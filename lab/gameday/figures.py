@@ -94,7 +94,7 @@ def overview(report: Data) -> str:
     buckets = report["load"].get("buckets") or [{"at": 0.0, "until": 1.0}]
     span = Span(buckets[0]["at"], max(buckets[-1].get("until", 0.0), buckets[0]["at"] + 1.0), _pressed(report))
     found = {name: moments_of(report.get(name), since_loss=True) for name in report["phases"]}
-    zones = list(_zones(found))
+    zones = list(_zones(report, found))
     names = report["regions"]
     return (
         f'<div class="chart whole">{_load(report, span, zones, 0.0)}'
@@ -121,15 +121,23 @@ def _pressed(report: Data) -> Callable[[float], float]:
     return real
 
 
-def _zones(found: Mapping[str, Moments]) -> Iterable[tuple[float, float, str]]:
-    """Return when nobody could order: from, until, and what it is called."""
+class _Zone(NamedTuple):
+    """A time in which nobody could order: from, until, what it is called, and how long it was if it is over."""
+
+    start: float
+    end: float
+    name: str
+    length: float | None
+
+
+def _zones(report: Data, found: Mapping[str, Moments]) -> Iterable[_Zone]:
     failover, home = found.get("failover", {}), found.get("failback", {})
     if "lost" in failover:
         end = failover.get("restored", math.inf)
-        yield failover["lost"], end, "no service"
+        yield _Zone(failover["lost"], end, "no service", report["failover"]["rto_seconds"])
     if "frozen" in home:
         end = home.get("restored", math.inf)
-        yield home["frozen"], end, "frozen"
+        yield _Zone(home["frozen"], end, "frozen", report["failback"]["freeze_seconds"])
 
 
 def _primary_states(found: Mapping[str, Moments], span: Span) -> Iterable[tuple[str, str, float, float]]:
@@ -251,14 +259,15 @@ def chart(report: Data, phase: Data) -> str:
     moments, zero = moments_of(phase), float(phase.get("zero_at") or 0.0)
     span = _span(report, phase, moments, zero)
     begin = "lost" if "lost" in moments else "frozen"
-    zones = []
+    zones: list[_Zone] = []
     if begin in moments:
         end = moments.get("restored", span.end)
-        zones = [(moments[begin], end, "no service")]
+        length = phase["rto_seconds"] if begin == "lost" else phase["freeze_seconds"]
+        zones = [_Zone(moments[begin], end, "no service", length)]
     rows = _nested(phase["steps"], span) if phase["name"] == "failback" else _rows(phase["steps"], span)
     return (
         f'<div class="chart">{_marks(phase["name"], moments, span)}{_load(report, span, zones, zero)}'
-        f"{_outage(phase['name'], moments, span)}{rows}{_axis(span)}</div>"
+        f"{_outage(moments, zones, span)}{rows}{_axis(span)}</div>"
     )
 
 
@@ -282,7 +291,7 @@ def _marks(phase: str, moments: Moments, span: Span) -> str:
     return f'<div class="marks" aria-hidden="true">{"".join(marks)}</div>'
 
 
-def _load(report: Data, span: Span, zones: Sequence[tuple[float, float, str]], zero: float) -> str:
+def _load(report: Data, span: Span, zones: Sequence[_Zone], zero: float) -> str:
     load = report["load"]
     buckets = [
         each
@@ -291,8 +300,8 @@ def _load(report: Data, span: Span, zones: Sequence[tuple[float, float, str]], z
     ]
     peak = max((sum(each["acknowledged"].values()) for each in load.get("buckets", ())), default=0) or 1
     shapes = [
-        _rect("no-service", 10 * span.share(start), 0, 10 * (span.share(end) - span.share(start)), 100)
-        for start, end, _ in zones
+        _rect("no-service", 10 * span.share(zone.start), 0, 10 * (span.share(zone.end) - span.share(zone.start)), 100)
+        for zone in zones
     ]
     for each in buckets:
         left, wide = _place(each, span, zero)
@@ -310,7 +319,7 @@ def _load(report: Data, span: Span, zones: Sequence[tuple[float, float, str]], z
         if count and span.start < each["at"] - zero < span.end:
             left, wide = _place(each, span, zero)
             shapes.append(_rect("bar-stray", left, 0, wide, max(4.0, min(40.0, 88 * count / peak))))
-    written = "".join(_written(start, end, text, span) for start, end, text in zones)
+    written = "".join(_written(zone, span) for zone in zones)
     rate = peak / float(load.get("bucket_real_seconds") or 1.0)
     return (
         '<div class="row writes"><div class="name"><div>Orders acknowledged<br>'
@@ -322,13 +331,15 @@ def _load(report: Data, span: Span, zones: Sequence[tuple[float, float, str]], z
     )
 
 
-def _written(start: float, end: float, text: str, span: Span) -> str:
-    wide = span.share(end) - span.share(start)
-    over = end <= span.end
-    long = f"{text} for {duration(end - start)}<small>clients keep trying</small>" if over else text
-    narrow = f"{clock(end - start)}<small>{text}</small>" if over else text
-    middle = (span.share(start) + span.share(end)) / 2
-    return f'<div class="gap" style="left:{middle:.3f}%">{long if wide > _NARROW else narrow}</div>'
+def _written(zone: _Zone, span: Span) -> str:
+    left, right = span.share(zone.start), span.share(zone.end)
+    if zone.length is None:
+        text = zone.name
+    elif right - left > _NARROW:
+        text = f"{zone.name} for {duration(zone.length)}<small>clients keep trying</small>"
+    else:
+        text = f"{clock(zone.length)}<small>{zone.name}</small>"
+    return f'<div class="gap" style="left:{(left + right) / 2:.3f}%">{text}</div>'
 
 
 def _place(bucket: Data, span: Span, zero: float) -> tuple[float, float]:
@@ -341,14 +352,13 @@ def _rect(kind: str, x: float, y: float, width: float, height: float) -> str:
     return f'<rect class="{kind}" x="{x:.2f}" y="{y:.2f}" width="{width:.2f}" height="{height:.2f}"/>'
 
 
-def _outage(phase: str, moments: Moments, span: Span) -> str:
-    begin = "lost" if phase == "failover" else "frozen"
-    if begin not in moments:
-        return ""
-    end = moments.get("restored", span.end)
-    rows = [_row("Nobody can order", "", [("down", moments[begin], end)], span, kind="total")]
-    if phase == "failover" and "started" in moments:
-        rows.append(_row("Decided, and started by hand", "", [("hand", moments["lost"], moments["started"])], span))
+def _outage(moments: Moments, zones: Sequence[_Zone], span: Span) -> str:
+    rows = [
+        _row("Nobody can order", "", ("down", zone.start, zone.end), span, kind="total", took=zone.length)
+        for zone in zones
+    ]
+    if "lost" in moments and "started" in moments:
+        rows.append(_row("Decided, and started by hand", "", ("hand", moments["lost"], moments["started"]), span))
     return "".join(rows)
 
 
@@ -384,7 +394,7 @@ def _step(step: Data, span: Span, *, inside: bool) -> str:
     looked = f"{step['visits']} looks" if step["visits"] > 1 else ""
     retried = f"{step['retries']} retries" if step["retries"] else ""
     note = ", ".join(filter(None, (looked, retried)))
-    return _row(step["name"], note, [(look, step["start"], step["end"])], span, kind="inside" if inside else "")
+    return _row(step["name"], note, (look, step["start"], step["end"]), span, kind="inside" if inside else "")
 
 
 def _groups(steps: Sequence[Data]) -> list[tuple[str, list[Data]]]:
@@ -408,16 +418,16 @@ def _after(step: Data, fork: float) -> bool:
     return bool(step["start"] >= fork and not over)
 
 
-def _row(name: str, note: str, bars: Iterable[tuple[str, float, float]], span: Span, *, kind: str = "") -> str:
-    drawn, took = "", ""
-    for look, start, end in bars:
-        title = f"{name}: {clock(start)} to {clock(end)}"
-        drawn += f'<i class="{look}" style="{span.box(start, end)}" title="{escape(title)}"></i>'
-        took = short(end - start)
+def _row(
+    name: str, note: str, bar: tuple[str, float, float], span: Span, *, kind: str = "", took: float | None = None
+) -> str:
+    look, start, end = bar
+    title = f"{name}: {clock(start)} to {clock(end)}"
     small = f" <em>{escape(note)}</em>" if note else ""
     return (
         f'<div class="row {kind}"><div class="name"><div>{escape(name)}{small}</div></div>'
-        f'<div class="track">{drawn}</div><div class="took">{took}</div></div>'
+        f'<div class="track"><i class="{look}" style="{span.box(start, end)}" title="{escape(title)}"></i></div>'
+        f'<div class="took">{short(end - start if took is None else took)}</div></div>'
     )
 
 
@@ -437,7 +447,7 @@ def _axis(span: Span) -> str:
 
 def _whole_ticks(span: Span) -> list[float]:
     """Ticks for an axis that is pressed together in parts: full minutes, as far apart as they are wide."""
-    minutes = range(60 * math.ceil(span.start / 60), math.floor(span.end) + 1, 60)
+    minutes = range(0, math.floor(span.end) + 1, 60)
     return sorted(minutes, key=lambda tick: (tick % 1800 != 0, tick % 600 != 0, tick % 300 != 0, tick))
 
 

@@ -110,7 +110,7 @@ def headline(report: Data) -> str:
     if first["rto_seconds"] is None:
         return f"{primary} was lost, and {dr} did not take over: the failover ended {first['status']}."
     told = f"{primary} was lost. {dr} served again after {duration(first['rto_seconds'])}"
-    fate = _fate(report["writes"])
+    fate = _fate(report["writes"]) + _listed(report)
     if len(report["phases"]) == 1:
         return f"{told}, {fate}."
     home = report.get("failback") or {"freeze_seconds": None}
@@ -129,7 +129,11 @@ def _headline_of_series(report: Data) -> str:
         told += f": served again after {duration(max(times))} at worst"
     if freezes:
         told += f", home with {duration(max(freezes))} of downtime at worst"
-    return f"{told}, {_fate(report['writes'])}."
+    return f"{told}, {_fate(report['writes'])}{_listed(report)}."
+
+
+def _listed(report: Data) -> str:
+    return ", each of them listed" if report["held"] and report["writes"]["lost"] and "reprotect" in report else ""
 
 
 def _fate(writes: Data) -> str:
@@ -186,7 +190,7 @@ def _tiles(report: Data) -> str:
     several = report.get("cycles", 1) > 1
     if failover:
         rto = failover["rto_seconds"]
-        note = f"from the loss to the first order acknowledged by {report['regions']['dr']}; lab seconds × {scale}"
+        note = f"from the loss to the first order acknowledged by {report['regions']['dr']}; lab seconds ×\u00a0{scale}"
         if several and rto is not None:
             note = f"at worst, {duration(failover['rto_seconds_median'])} in the middle; lab seconds × {scale}"
         tiles.append(_tile("Recovery time", big(rto) if rto is not None else "never", "good" if rto else "bad", note))

@@ -116,9 +116,10 @@ class Told:
     def __init__(self, say: Callable[[str, str, Any, float], None]) -> None:
         self._say = say
         self._memories: dict[str, _Memory] = {}
+        self._news: list[tuple[float, str, str, Any]] = []
 
     def update(self, path: Timeline, *, ended: bool, execution: str = "", indent: str = "") -> None:
-        """Tell what is new.
+        """Note what is new.
 
         Parameters
         ----------
@@ -131,26 +132,28 @@ class Told:
         indent
             Before each line: what a child does stands under its parent.
         """
-        memory = self._memories.setdefault(execution, _Memory())
+        memory, news = self._memories.setdefault(execution, _Memory()), self._news
         steps = [step for step in path.steps if step.kind != "Wait"]
         joins = [fork.end for fork in path.steps if fork.kind in ("Parallel", "Map") and not fork.open]
-        news: list[tuple[float, str, str, Any]] = []
         for index, step in enumerate(steps):
             if step.kind != "Task":
                 continue
             if step.name not in memory.begun:
                 memory.begun.add(step.name)
-                news.append((step.start, "▸", step.name, "accent"))
+                news.append((step.start, f"{indent}▸", step.name, "accent"))
             gone_on = any(later.branch == step.branch for later in steps[index + 1 :])
             joined = any(step.start < join for join in joins)
             if step.name not in memory.done and not step.open and (ended or gone_on or joined):
                 memory.done.add(step.name)
                 failed = ended and path.status != "SUCCEEDED" and step is steps[-1]
-                news.append(
-                    (step.end, "✗" if failed else "✓", f"{step.name}{_took(step)}", "bad" if failed else "good")
-                )
+                mark, tone = ("✗", "bad") if failed else ("✓", "good")
+                news.append((step.end, f"{indent}{mark}", f"{step.name}{_took(step)}", tone))
+
+    def tell(self) -> None:
+        """Tell what was noted of all executions, in the order in which it happened."""
+        news, self._news = self._news, []
         for moment, mark, text, tone in sorted(news, key=lambda item: item[0]):
-            self._say(indent + mark, text, tone, moment)
+            self._say(mark, text, tone, moment)
 
 
 class Watcher:
@@ -232,7 +235,8 @@ class Watcher:
             lab = time_of()
             now = lab.at(time.time())
             watched = self._look(arn, lab, now)
-            self._tell(told, watched, "")
+            _note(told, watched, "")
+            told.tell()
             if seen is not None:
                 seen(watched)
             if watched.ended:
@@ -251,16 +255,6 @@ class Watcher:
             self._over[arn] = execution
         path = timeline.build(execution.events, lambda stamp: lab.at(stamp.timestamp()), now=now)
         return Watched(arn, execution, path, tuple(self._look(child, lab, now) for child in execution.children()))
-
-    def _tell(self, told: Told, watched: Watched, indent: str) -> None:
-        # The parent's step begins before its child does and ends after it.
-        ended = watched.ended and all(child.ended for child in watched.children)
-        if not ended:
-            told.update(watched.path, ended=False, execution=watched.arn, indent=indent)
-        for child in watched.children:
-            self._tell(told, child, indent + "  ")
-        if ended:
-            told.update(watched.path, ended=True, execution=watched.arn, indent=indent)
 
     def _aws(self, arguments: list[str]) -> str:
         executable = PROJECT / ".venv" / "bin" / "aws"
@@ -288,6 +282,17 @@ class Watcher:
         if done.returncode:
             raise GameDayError(f"aws {' '.join(arguments)} failed: {done.stderr.strip()}")
         return done.stdout
+
+
+def _note(told: Told, watched: Watched, indent: str) -> None:
+    # The parent's step begins before its child does and ends after it, also where the clock cannot tell.
+    ended = watched.ended and all(child.ended for child in watched.children)
+    if not ended:
+        told.update(watched.path, ended=False, execution=watched.arn, indent=indent)
+    for child in watched.children:
+        _note(told, child, indent + "  ")
+    if ended:
+        told.update(watched.path, ended=True, execution=watched.arn, indent=indent)
 
 
 def _at_work(watched: Watched) -> list[str]:

@@ -13,6 +13,7 @@ def told(events: list[dict[str, Any]], every: int) -> list[tuple[str, str]]:
     for seen in [*range(1, len(events), every), len(events)]:
         path = timeline.build(events[:seen], since_loss)
         teller.update(path, ended=path.status != "RUNNING")
+        teller.tell()
     return said
 
 

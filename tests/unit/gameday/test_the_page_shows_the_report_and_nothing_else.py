@@ -137,7 +137,9 @@ def test_a_circle_shows_every_phase_and_what_never_crossed() -> None:
 
 def test_the_headline_tells_of_the_way_home() -> None:
     told = page.headline(circle().as_json())
-    assert "All came home with 3 min 58 s of downtime, and 2 acknowledged writes were lost." in told
+    assert (
+        "All came home with 3 min 58 s of downtime, and 2 acknowledged writes were lost, each of them listed." in told
+    )
     stopped = circle().as_json()
     stopped["failback"] |= {"freeze_seconds": None, "status": "FAILED"}
     assert "did not come home" in page.headline(stopped)
