@@ -93,7 +93,7 @@ def test_an_empty_report_still_has_a_page() -> None:
 
 
 def test_lab_time_is_said_to_be_lab_time() -> None:
-    assert "lab seconds × 10" in rendered()
+    assert "lab seconds ×\u00a010" in rendered()
 
 
 def test_the_page_is_made_from_the_file_alone(tmp_path: Path) -> None:
