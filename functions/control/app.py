@@ -105,15 +105,12 @@ def record(call: Call) -> Json:
 
 
 def finish(call: Call) -> Json:
-    """Release the lock and say what is next. Asked again, it gives the same answer.
-
-    The note of the promotion goes with it: it is about a switch that is not over.
-    """
+    """Release the lock and say what is next. Asked again, it gives the same answer."""
     store = call.store
     seen = store.read()
     if seen.lock != "free" or (seen.epoch, seen.holder) != (call.epoch, call.execution):
         failover.require_current(seen, call.epoch, call.execution)
-    if not store.replace(seen, replace(seen, lock="free", promotion="")):
+    if not store.replace(seen, failover.released(seen)):
         raise TransientError("the record changed while the lock was being released: try again")
     return {
         "notification": tell.succeeded(seen, call.payload, call.environment.primary_region),

@@ -93,6 +93,16 @@ def test_the_cool_down_holds_no_planned_switch_back() -> None:
     assert planned(cooling, PRIMARY).outcome == "take"
 
 
+def test_after_a_failback_the_next_loss_is_not_waited_for() -> None:
+    cooling = replace(FREE, active_region=DR, cool_down_until="2026-11-02T03:30:00+00:00")
+    back = replace(failover.released(planned(cooling, PRIMARY).record), active_region=PRIMARY)
+    assert (back.lock, back.cool_down_until) == ("free", "")
+    assert begin(back).outcome == "take"
+    # Only an unplanned failover starts a cool-down, and its end keeps it.
+    over = failover.released(begin(FREE).record)
+    assert over.cool_down_until > "2026-11-02T03:00:00+00:00"
+
+
 def test_a_planned_switch_goes_to_the_region_that_is_asked_for() -> None:
     back = planned(replace(FREE, active_region=DR), PRIMARY)
     assert (back.record.source, back.record.target, back.record.active_region) == (DR, PRIMARY, DR)

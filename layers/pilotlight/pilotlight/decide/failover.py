@@ -137,7 +137,9 @@ def begin(
         target=target,
         mode=request.mode,
         reason=request.reason,
-        cool_down_until=(now + dt.timedelta(seconds=cool_down_seconds)).isoformat(timespec="seconds"),
+        cool_down_until=record.cool_down_until
+        if planned
+        else (now + dt.timedelta(seconds=cool_down_seconds)).isoformat(timespec="seconds"),
         failure="",
         fence="",
         promotion=promotion,
@@ -149,6 +151,20 @@ def begin(
         interrupted=planned and unfinished and record.mode == GRACEFUL and not promotion,
         # A promotion that was noted: of this region, or of one that was lost before its switch was over.
         insists=request.force or (unfinished and bool(record.promotion)),
+    )
+
+
+def released(record: Record) -> Record:
+    """Say what the record is when a switch is done: no lock, and no note of a promotion that is under way.
+
+    A planned switch ends the cool-down of an earlier one: it has just shown both sides to be well, and when the region
+    it went to is lost the day after, or the minute after, nobody is to wait.
+    """
+    return replace(
+        record,
+        lock="free",
+        promotion="",
+        cool_down_until="" if record.mode == GRACEFUL else record.cool_down_until,
     )
 
 
