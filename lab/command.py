@@ -64,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--verbose", action="store_true", help="show what the emulated services log")
     commands.add_parser("demo", help="lose the primary region under load, fail over and back, account for every write")
     gameday = commands.add_parser("gameday", help="hold circles that are drawn by chance, one after another")
-    gameday.add_argument("--cycles", type=int, default=3, help="how many")
+    gameday.add_argument("--cycles", type=_number_of_circles, default=3, help="how many")
     gameday.add_argument("--seed", type=int, help="draw the same circles again")
     lose = commands.add_parser("lose", help="lose a region of the running lab")
     lose.add_argument("region", choices=REGIONS)
@@ -72,6 +72,12 @@ def _parser() -> argparse.ArgumentParser:
     back = commands.add_parser("return", help="bring a lost region of the running lab back")
     back.add_argument("region", choices=REGIONS)
     return parser
+
+
+def _number_of_circles(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of circles: 1 or more")
+    return int(text)
 
 
 def _serve(settings: Settings, *, deploy: bool, verbose: bool) -> int:

@@ -35,6 +35,8 @@ _MODES: Final = {"refuse": "refuse every request", "hang": "hang without an answ
 _CLOSED: Final = "Close the source to writers"
 _PROVEN: Final = "Look at the source once more"
 _UNREADABLE: Final = (BotoCoreError, ClientError, KeyError, ValueError, OSError, NotThereError, audit.Error)
+GIVE_UP: Final = (GameDayError, BotoCoreError, ClientError, NotThereError, OSError, audit.Error)
+"""What ends a circle before its end."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,8 @@ class Circle:
         self._options, self._draw, self._terminal, self._report = options, draw, terminal, report
         self._control = Control(endpoint)
         self._time = LabTime(time.time(), scale)
+        # Never slower than what was asked for.
+        self._lapse = max(options.lapse, scale)
         self._primary = Region(endpoint, report.primary, options.environment)
         self._dr = Region(endpoint, report.dr, options.environment)
         self._serving = self._primary
@@ -125,16 +129,15 @@ class Circle:
         Raises
         ------
         GameDayError
-            It could not be held, so that there is nothing to judge.
+            It could not be held to its end. What took place before is judged all the same, if there was a failover.
         """
         try:
-            with Workload(
-                self._primary.target(), self._log, writers=self._draw.writers, pause=self._draw.pause
-            ) as workload:
-                self._steady(workload)
-                self._lose()
-                if self._fail_over(workload) and self._protect() and self._fail_back(workload):
-                    self._home()
+            try:
+                self._go_round()
+            except GIVE_UP:
+                if self._found.failed_over is not None:
+                    self._audit()
+                raise
             self._audit()
         finally:
             self._log.close()
@@ -143,6 +146,15 @@ class Circle:
             self._pace(self._time.scale)
 
     # The phases
+
+    def _go_round(self) -> None:
+        with Workload(
+            self._primary.target(), self._log, writers=self._draw.writers, pause=self._draw.pause
+        ) as workload:
+            self._steady(workload)
+            self._lose()
+            if self._fail_over(workload) and self._protect() and self._fail_back(workload):
+                self._home()
 
     def _steady(self, workload: Workload) -> None:
         terminal, primary, dr = self._terminal, self._primary, self._dr
@@ -230,12 +242,12 @@ class Circle:
     def _protect(self) -> bool:
         """Let the lost region come back with its old database, and re-protect it while stray clients write there."""
         primary, found, draw = self._primary, self._found, self._draw
-        self._pace(self._options.lapse)
+        self._pace(self._lapse)
         self._terminal.chapter(
             "Return",
             f"after {draw.away / 60:.0f} min {primary.name} comes back as it was; nobody told it that it lost its role",
         )
-        self._wait(draw.away / self._options.lapse, f"{primary.name} is away")
+        self._wait(draw.away / self._lapse, f"{primary.name} is away")
         found.returned = time.time()
         self._control.bring_back(primary.name)
         self._say("!", f"{primary.name} is back: old database, old record; its instances start", "warn", self._now())
@@ -299,7 +311,7 @@ class Circle:
                     self._say("✓", f"the first order is acknowledged by {primary.name}", "good", self._at(first.ended))
             if switch is not None and switch.ended and found.home is not None:
                 # The service is back; what is left is a replica that nobody waits for.
-                self._pace(self._options.lapse)
+                self._pace(self._lapse)
 
         found.failed_back = self._run("failback", seen)
         switch = _switch(found.failed_back)

@@ -12,11 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from botocore.exceptions import BotoCoreError, ClientError
-
-from lab.gameday import audit, series
-from lab.gameday.circle import Circle, Options
-from lab.gameday.cloud import Control, NotThereError, Region
+from lab.gameday import series
+from lab.gameday.circle import GIVE_UP, Circle, Options
+from lab.gameday.cloud import Control, Region
 from lab.gameday.draw import Draw, any_seed, draw, seeds
 from lab.gameday.report import Report, write
 from lab.gameday.terminal import Terminal, clock
@@ -65,7 +63,7 @@ def run(endpoint: str, scale: float, plan: Plan | None = None) -> int:
         terminal.settle()
         terminal.line("Interrupted: the writers are stopped, nothing was judged.", "warn")
         return INTERRUPTED
-    except _GIVE_UP as error:
+    except GIVE_UP as error:
         terminal.settle()
         terminal.line(_reason(error), "bad")
         return 1
@@ -144,7 +142,7 @@ class GameDay:
                 directory,
                 self._earlier,
             ).hold()
-        except _GIVE_UP as error:
+        except GIVE_UP as error:
             problem = _reason(error)
         self._terminal.settle()
         report.seconds = time.time() - began
@@ -179,8 +177,8 @@ class GameDay:
         if reprotect and reprotect.divergence and reprotect.divergence.reported is not None:
             stray = reprotect.stray.acknowledged if reprotect.stray else 0
             terminal.line(
-                f"  Never crossed    {reprotect.divergence.orders} orders: {lost} lost, {stray} taken by the returned "
-                "region; all of them are listed in"
+                f"  Never crossed    {reprotect.divergence.orders} orders ({lost} lost, {stray} taken by the returned "
+                "region), listed in"
             )
             terminal.line(f"                   {reprotect.divergence.evidence or 'nothing'}")
 
@@ -291,9 +289,6 @@ class GameDay:
             dr=self._dr,
             machine=_machine(),
         )
-
-
-_GIVE_UP: Final = (GameDayError, BotoCoreError, ClientError, NotThereError, OSError, audit.Error)
 
 
 def _reason(error: BaseException) -> str:
