@@ -575,7 +575,7 @@ class Circle:
         if watched.execution.status != "SUCCEEDED":
             cause = watched.execution.cause or "no cause was given"
             self._say("✗", f"the execution ended {watched.execution.status}: {cause}", "bad", watched.path.end)
-            self._brief(machine, f"ended {watched.execution.status}: {cause[:300]}")
+            self._brief(machine, f"ended {watched.execution.status}")
         return watched
 
     def _point(self, workload: Workload, region: Region) -> float:

@@ -8,6 +8,7 @@ import platform
 import shutil
 import sys
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -21,8 +22,11 @@ from lab.gameday.terminal import Terminal, clock
 from lab.gameday.watch import PROJECT, GameDayError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from lab.gameday.model import Check
 
+_COOL_DOWN: Final = "cool-down-seconds"
 OUTPUT: Final = PROJECT / "build" / "gameday"
 INTERRUPTED: Final = 130
 
@@ -193,6 +197,38 @@ class GameDay:
             "back. Times are AWS time.",
             "dim",
         )
+        with self._cool_down_at_the_labs_pace():
+            done = self._circles(seed, cycles)
+        data, html = write(series.combined(done, cycles, seed), plan.output)
+        terminal.line()
+        self._totals(done, cycles)
+        failed = [held for held in done if not held.held]
+        for held in failed:
+            terminal.line(f"  Again            make gameday CYCLES=1 SEED={held.seed}   (circle {held.number})", "warn")
+        if failed and done[0] is not failed[0]:
+            first = failed[0].number
+            terminal.line(f"                   make gameday CYCLES={first} SEED={seed}   (from the first on)", "warn")
+        return self._end(
+            held=not failed and len(done) == cycles,
+            data=data,
+            html=html,
+            broken=f"{len(failed)} of {cycles} circles did not hold"
+            + (f", {cycles - len(done)} could not be held." if len(done) < cycles else "."),
+        )
+
+    @contextmanager
+    def _cool_down_at_the_labs_pace(self) -> Iterator[None]:
+        """Let the cool-down between two switches pass as fast as the rest: functions know no time but the real one."""
+        region = Region(self._endpoint, self._dr, self._plan.options.environment)
+        seconds = region.configuration()[_COOL_DOWN]
+        region.configure(_COOL_DOWN, str(round(int(seconds) / max(self._scale, self._plan.options.lapse))))
+        try:
+            yield
+        finally:
+            region.configure(_COOL_DOWN, seconds)
+
+    def _circles(self, seed: int, cycles: int) -> list[series.Held]:
+        terminal, plan = self._terminal, self._plan
         done: list[series.Held] = []
         for number, own in enumerate(seeds(seed, cycles), 1):
             drawn = draw(own)
@@ -208,25 +244,10 @@ class GameDay:
             self._tell(held)
             write(series.combined([held], 1), directory)
             if not held.can_go_on:
-                terminal.line("   The regions are not in their places: no circle can follow this one.", "bad")
+                if number < cycles:
+                    terminal.line("   The regions are not in their places: no circle can follow this one.", "bad")
                 break
-        data, html = write(series.combined(done, cycles, seed), plan.output)
-        terminal.line()
-        self._totals(done, cycles)
-        failed = [held for held in done if not held.held]
-        for held in failed:
-            terminal.line(f"  Again            make gameday CYCLES=1 SEED={held.seed}   (circle {held.number})", "warn")
-        if failed and done[0] is not failed[0]:
-            terminal.line(
-                f"                   make gameday CYCLES={failed[0].number} SEED={seed}   (from the first on)", "warn"
-            )
-        return self._end(
-            held=not failed and len(done) == cycles,
-            data=data,
-            html=html,
-            broken=f"{len(failed)} of {cycles} circles did not hold"
-            + (f", {cycles - len(done)} could not be held." if len(done) < cycles else "."),
-        )
+        return done
 
     def _tell(self, held: series.Held) -> None:
         terminal, report = self._terminal, held.report

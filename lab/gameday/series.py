@@ -51,7 +51,7 @@ class Held:
     @property
     def can_go_on(self) -> bool:
         """Whether both regions are in their places again, so that another circle can begin."""
-        return all_held([check for check in self.report.checks if check.phase == "steady"])
+        return self.whole and all_held([check for check in self.report.checks if check.phase == "steady"])
 
     def summary(self) -> Data:
         """Return the circle in short.

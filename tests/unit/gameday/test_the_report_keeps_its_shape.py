@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+from lab.gameday import checks
 from lab.gameday.draw import Draw
 from lab.gameday.series import Held, combined
 from tests.unit.gameday.gamedays import broken_standing, circle, report, series
@@ -85,6 +86,8 @@ def test_a_circle_that_was_not_held_is_no_success() -> None:
 def test_a_circle_follows_only_where_both_regions_are_in_their_places() -> None:
     seen = circle()
     assert Held(1, 7, Draw(), seen).can_go_on
-    assert not Held(1, 7, Draw(), report()).can_go_on
+    early = report()
+    early.checks.append(checks.earlier_orders(10, 0))
+    assert not Held(1, 7, Draw(), early).can_go_on, "what is there from before says nothing of the places"
     seen.checks[-2] = replace(seen.checks[-2], held=False)
     assert not Held(1, 7, Draw(), seen).can_go_on
