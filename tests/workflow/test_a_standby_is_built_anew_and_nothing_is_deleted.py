@@ -6,12 +6,15 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+import pymysql
+
 from tests.workflow.operator import DR, PRIMARY, REPROTECT, Operator
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-RETIRED = "dev-db-retired-1"
+# Epoch 1 and 2 built standbys, 3 was the failover.
+RETIRED = "dev-db-retired-3"
 # Written in the primary and nowhere else: before its loss, and after its return.
 LEFT = {"left-1", "left-2", "left-3", "stray-1"}
 # States in which an execution that builds the standby is killed.
@@ -52,6 +55,15 @@ def evidence(operator: Operator, place: str) -> list[dict[str, Any]]:
     return [line for line in map(json.loads, kept.splitlines()) if "table" in line]
 
 
+def spoil(server: dict[str, Any], statement: str) -> None:
+    """Write into a server past everything, as nobody should; its binary log does not hear of it."""
+    connection = pymysql.connect(unix_socket=server["socket"], user=server["user"], password=server["password"])
+    with connection, connection.cursor() as cursor:
+        cursor.execute("SET SESSION sql_log_bin = 0")
+        cursor.execute(statement)
+        connection.commit()
+
+
 def ordered(operator: Operator, door: str, numbers: Collection[str]) -> None:
     for number in numbers:
         operator.until(lambda number=number: operator.order(door, number), f"{number} is acknowledged")  # type: ignore[misc]
@@ -79,6 +91,39 @@ def test_wrong_input_is_refused_by_name(operator: Operator) -> None:
         assert (ended.status, ended.error) == ("FAILED", "PreconditionFailed")
         assert told in ended.cause
     assert operator.record() == before
+
+
+def test_a_replica_that_somebody_deleted_is_made_anew(operator: Operator) -> None:
+    rds, before = operator.lab.client("rds"), operator.database()
+    operator.lab.set_scale(200)
+    rds.modify_db_instance(DBInstanceIdentifier="dev-db", DeletionProtection=False, ApplyImmediately=True)
+    rds.delete_db_instance(DBInstanceIdentifier="dev-db", SkipFinalSnapshot=True)
+    operator.until(lambda: not operator.has_database(), "the replica is gone")
+    ended = operator.end_of(operator.start(REPROTECT))
+    assert ended.status == "SUCCEEDED", ended.cause
+    assert (ended.output["outcome"], ended.output["region"], ended.output["retired"]) == ("protected", DR, "")
+    after = operator.database()
+    for same in ("ReadReplicaSourceDBInstanceIdentifier", "Endpoint", "KmsKeyId", "BackupRetentionPeriod", "MultiAZ"):
+        assert after[same] == before[same], same
+    assert after["DBParameterGroups"][0]["DBParameterGroupName"] == "dev-db"
+    assert after["DeletionProtection"]
+
+
+def test_a_replica_that_no_longer_follows_is_kept_and_made_anew(operator: Operator) -> None:
+    replica = next(
+        one for one in operator.lab.status()["databases"] if (one["region"], one["identifier"]) == (DR, "dev-db")
+    )
+    before = instances(operator, DR)
+    # A row that is in the way of one that comes.
+    spoil(replica, "INSERT INTO app.orders (id, note, region) VALUES ('in-the-way', 'x', 'x')")
+    ordered(operator, operator.door(PRIMARY), ["in-the-way"])
+    operator.until(lambda: operator.database()["StatusInfos"][0]["Status"] == "error", "replication has broken off")
+    ended = operator.end_of(operator.start(REPROTECT))
+    assert ended.status == "SUCCEEDED", ended.cause
+    kept = ended.output["retired"]
+    assert instances(operator, DR)[kept] == before["dev-db"]
+    assert operator.database()["StatusInfos"][0]["Status"] == "replicating"
+    operator.lab.set_scale(20)
 
 
 def test_the_primary_is_lost_and_comes_back_as_it_was(operator: Operator) -> None:
@@ -136,7 +181,7 @@ def test_the_next_start_ends_with_a_standby_and_nothing_is_gone(operator: Operat
     assert kept["DeletionProtection"]
     assert kept["BackupRetentionPeriod"] == 7
     assert tags(kept)["pilotlight:role"] == "retired"
-    assert tags(kept)["pilotlight:retired-epoch"] == "1"
+    assert tags(kept)["pilotlight:retired-epoch"] == "3"
     assert tags(kept)["pilotlight:environment"] == "dev"
     snapshots = operator.lab.client("rds", PRIMARY).describe_db_snapshots(DBInstanceIdentifier="dev-db")["DBSnapshots"]
     assert [one["Status"] for one in snapshots if one["DBSnapshotIdentifier"] == f"{RETIRED}-final"] == ["available"]
