@@ -173,6 +173,8 @@ class Records:
                     record["VpcSecurityGroups"] = [{"VpcSecurityGroupId": group, "Status": "active"} for group in value]
                 case "DBParameterGroupName":
                     record["DBParameterGroups"] = [membership(value, "pending-reboot")]
+                case "KmsKeyId":
+                    record[key] = self._key(region, value)
                 case "DBSubnetGroupName":
                     record["DBSubnetGroup"] = self.stored(self._rds._subnet_groups, region, value)
                 case "Tags":
@@ -185,6 +187,16 @@ class Records:
                     name = _OTHER_NAMES.get(key, key)
                     if name in known and name != "MasterUserPassword":
                         record[name] = value
+
+    def _key(self, region: str, name: str) -> str:
+        """Return the ARN of the key that an alias stands for, as RDS shows it; what is no alias stays."""
+        from ministack.services import kms
+
+        if not name.startswith("alias/"):
+            return name
+        alias = f"arn:aws:kms:{region}:{self._account}:{name}"
+        key = kms._aliases.get_scoped(self._account, region, alias)
+        return f"arn:aws:kms:{region}:{self._account}:key/{key}" if key else name
 
     def stored(self, store: Any, region: str, name: str) -> Any:
         """Look into one of MiniStack's stores.
