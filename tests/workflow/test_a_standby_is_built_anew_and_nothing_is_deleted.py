@@ -55,13 +55,17 @@ def evidence(operator: Operator, place: str) -> list[dict[str, Any]]:
     return [line for line in map(json.loads, kept.splitlines()) if "table" in line]
 
 
-def spoil(server: dict[str, Any], statement: str) -> None:
-    """Write into a server past everything, as nobody should; its binary log does not hear of it."""
+def spoil(server: dict[str, Any], statement: str) -> bool:
+    """Write into a replica past everything, as nobody should; say whether it had the table already."""
     connection = pymysql.connect(unix_socket=server["socket"], user=server["user"], password=server["password"])
     with connection, connection.cursor() as cursor:
         cursor.execute("SET SESSION sql_log_bin = 0")
-        cursor.execute(statement)
+        try:
+            cursor.execute(statement)
+        except pymysql.err.ProgrammingError:
+            return False
         connection.commit()
+    return True
 
 
 def ordered(operator: Operator, door: str, numbers: Collection[str]) -> None:
@@ -114,9 +118,12 @@ def test_a_replica_that_no_longer_follows_is_kept_and_made_anew(operator: Operat
         one for one in operator.lab.status()["databases"] if (one["region"], one["identifier"]) == (DR, "dev-db")
     )
     before = instances(operator, DR)
+    door = operator.door(PRIMARY)
+    ordered(operator, door, ["first"])
     # A row that is in the way of one that comes.
-    spoil(replica, "INSERT INTO app.orders (id, note, region) VALUES ('in-the-way', 'x', 'x')")
-    ordered(operator, operator.door(PRIMARY), ["in-the-way"])
+    row = "INSERT INTO app.orders (id, note, region) VALUES ('in-the-way', 'x', 'x')"
+    operator.until(lambda: spoil(replica, row), "the replica has the table")
+    ordered(operator, door, ["in-the-way"])
     operator.until(lambda: operator.database()["StatusInfos"][0]["Status"] == "error", "replication has broken off")
     ended = operator.end_of(operator.start(REPROTECT))
     assert ended.status == "SUCCEEDED", ended.cause
