@@ -101,7 +101,16 @@ class GameDay:
         int
             0 if everything held.
         """
+        self._clear()
         return self._one() if self._plan.cycles is None else self._series(self._plan.cycles)
+
+    def _clear(self) -> None:
+        """Remove what an earlier game day left: nothing of it is to be taken for this one's."""
+        output = self._plan.output
+        for directory in output.glob("circle-*"):
+            shutil.rmtree(directory, ignore_errors=True)
+        for name in ("report.json", "report.html", "writes.jsonl", "stray-writes.jsonl", "lab.log"):
+            (output / name).unlink(missing_ok=True)
 
     # One circle
 

@@ -134,10 +134,18 @@ def _zones(report: Data, found: Mapping[str, Moments]) -> Iterable[_Zone]:
     failover, home = found.get("failover", {}), found.get("failback", {})
     if "lost" in failover:
         end = failover.get("restored", math.inf)
-        yield _Zone(failover["lost"], end, "no service", report["failover"]["rto_seconds"])
+        yield _Zone(failover["lost"], end, "no service", _length(report, report["failover"], failover["lost"], end))
     if "frozen" in home:
         end = home.get("restored", math.inf)
-        yield _Zone(home["frozen"], end, "frozen", report["failback"]["freeze_seconds"])
+        yield _Zone(home["frozen"], end, "frozen", _length(report, report["failback"], home["frozen"], end))
+
+
+def _length(report: Data, phase: Data, start: float, end: float) -> float | None:
+    """Return how long nobody could order; None if it is not over. In a series the phase tells the worst circle's."""
+    told = phase["rto_seconds"] if phase["name"] == "failover" else phase["freeze_seconds"]
+    if end == math.inf or told is None:
+        return None
+    return float(told) if report.get("cycles", 1) == 1 else end - start
 
 
 def _primary_states(found: Mapping[str, Moments], span: Span) -> Iterable[tuple[str, str, float, float]]:
@@ -261,9 +269,8 @@ def chart(report: Data, phase: Data) -> str:
     begin = "lost" if "lost" in moments else "frozen"
     zones: list[_Zone] = []
     if begin in moments:
-        end = moments.get("restored", span.end)
-        length = phase["rto_seconds"] if begin == "lost" else phase["freeze_seconds"]
-        zones = [_Zone(moments[begin], end, "no service", length)]
+        end = moments.get("restored", math.inf)
+        zones = [_Zone(moments[begin], end, "no service", _length(report, phase, moments[begin], end))]
     rows = _nested(phase["steps"], span) if phase["name"] == "failback" else _rows(phase["steps"], span)
     return (
         f'<div class="chart">{_marks(phase["name"], moments, span)}{_load(report, span, zones, zero)}'
@@ -354,7 +361,9 @@ def _rect(kind: str, x: float, y: float, width: float, height: float) -> str:
 
 def _outage(moments: Moments, zones: Sequence[_Zone], span: Span) -> str:
     rows = [
-        _row("Nobody can order", "", ("down", zone.start, zone.end), span, kind="total", took=zone.length)
+        _row(
+            "Nobody can order", "", ("down", zone.start, min(zone.end, span.end)), span, kind="total", took=zone.length
+        )
         for zone in zones
     ]
     if "lost" in moments and "started" in moments:

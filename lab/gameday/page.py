@@ -163,7 +163,8 @@ def _lead(report: Data) -> str:
     if "failback" not in report["phases"]:
         return told + "One command without input did the rest."
     told += "One command without input made the other region serve, one more protected it when the first was back, "
-    told += "and a third brought everything home."
+    back = report["failback"]["freeze_seconds"] is not None
+    told += "and a third brought everything home." if back else "and a third was to bring everything home."
     if report.get("cycles", 1) > 1:
         told = f"{number(report['cycles'])} circles, drawn from the seed {report['seed']}, one after another. " + told
     return told

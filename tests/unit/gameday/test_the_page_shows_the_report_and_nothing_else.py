@@ -162,3 +162,11 @@ def test_a_circle_that_ends_early_still_has_a_page() -> None:
         parser = Balanced()
         parser.feed(of(data))
         assert parser.open == []
+
+
+def test_the_figure_of_a_series_tells_its_own_circles_times() -> None:
+    data = series(3)
+    data["failover"]["rto_seconds"] = 999.0
+    html = of(data)
+    assert "16<small> min</small> 39<small> s</small>" in html, "the worst is told"
+    assert "no service for 3 min 44 s" in html, "the circle that is drawn took less"
