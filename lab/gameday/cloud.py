@@ -340,20 +340,6 @@ class Region:
             for parameter in page["Parameters"]
         }
 
-    def configure(self, name: str, value: str) -> None:
-        """Change a parameter of the orchestrator's configuration here.
-
-        Parameters
-        ----------
-        name
-            Its name under ``/<environment>/pilotlight/config/``.
-        value
-            What it is from now on.
-        """
-        ssm = self._session.client("ssm", endpoint_url=self.endpoint, config=_CONFIG)
-        path = f"/{self.environment}/pilotlight/config/{name}"
-        ssm.put_parameter(Name=path, Value=value, Type="String", Overwrite=True)
-
     def active_region(self) -> str:
         """Return which region is on record here as the active one.
 

@@ -8,7 +8,6 @@ import platform
 import shutil
 import sys
 import time
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -22,11 +21,8 @@ from lab.gameday.terminal import Terminal, clock
 from lab.gameday.watch import PROJECT, GameDayError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from lab.gameday.model import Check
 
-_COOL_DOWN: Final = "cool-down-seconds"
 OUTPUT: Final = PROJECT / "build" / "gameday"
 INTERRUPTED: Final = 130
 
@@ -206,8 +202,7 @@ class GameDay:
             "back. Times are AWS time.",
             "dim",
         )
-        with self._cool_down_at_the_labs_pace():
-            done = self._circles(seed, cycles)
+        done = self._circles(seed, cycles)
         data, html = write(series.combined(done, cycles, seed), plan.output)
         terminal.line()
         self._totals(done, cycles)
@@ -224,17 +219,6 @@ class GameDay:
             broken=f"{len(failed)} of {cycles} circles did not hold"
             + (f", {cycles - len(done)} could not be held." if len(done) < cycles else "."),
         )
-
-    @contextmanager
-    def _cool_down_at_the_labs_pace(self) -> Iterator[None]:
-        """Let the cool-down between two switches pass as fast as the rest: functions know no time but the real one."""
-        region = Region(self._endpoint, self._dr, self._plan.options.environment)
-        seconds = region.configuration()[_COOL_DOWN]
-        region.configure(_COOL_DOWN, str(round(int(seconds) / max(self._scale, self._plan.options.lapse))))
-        try:
-            yield
-        finally:
-            region.configure(_COOL_DOWN, seconds)
 
     def _circles(self, seed: int, cycles: int) -> list[series.Held]:
         terminal, plan = self._terminal, self._plan
