@@ -7,6 +7,8 @@ SHELL := /bin/bash
 ENVIRONMENT    ?= dev
 PRIMARY_REGION ?= eu-west-1
 DR_REGION      ?= eu-central-1
+# Test processes side by side.
+JOBS           ?= 2
 CYCLES         ?= 3
 SEED           ?=
 
@@ -65,11 +67,12 @@ templates: setup ## The templates, by cfn-lint and by sam
 
 .PHONY: unit
 unit: setup ## Tests that need no lab: the core, the functions, the templates
-	python -m pytest tests --ignore tests/lab --ignore tests/workflow
+	python -m pytest --numprocesses $(JOBS) tests --ignore tests/lab --ignore tests/workflow
 
 .PHONY: lab-tests
 lab-tests: setup mariadb ## Tests in the lab: two deployed regions, real databases, whole workflows
-	python -m pytest $(wildcard tests/lab tests/workflow)
+	@# Side by side, a file each: they wait more than they work.
+	python -m pytest --numprocesses $(JOBS) --dist loadfile $(wildcard tests/lab tests/workflow)
 
 ##@ On AWS
 
