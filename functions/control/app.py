@@ -8,10 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from pilotlight.aws import clients, compute, database, executions, parameters, workload
+from pilotlight.aws import clients, compute, database, executions, parameters, snapshots, workload
 from pilotlight.config import Environment, settings_from
 from pilotlight.decide import failover, images, promotion, request, tell
-from pilotlight.errors import PreconditionFailed, TransientError
+from pilotlight.errors import TransientError
 from pilotlight.model import Json, Record, Settings, as_json
 from pilotlight.step import Call, current, serve
 
@@ -35,10 +35,6 @@ def begin(call: Call) -> Json:
     environment = call.environment
     regions = environment.primary_region, environment.dr_region
     asked = request.check(call.payload.get("input"), *regions)
-    if asked.method == request.SNAPSHOT:
-        raise PreconditionFailed(
-            "'method' is 'snapshot', which this version cannot carry out: nothing was changed. Start with 'replica'."
-        )
     settings = _settings(environment)
     store = call.store
     for _ in range(_TRIES):
@@ -73,6 +69,10 @@ def plan(call: Call) -> Json:
     # Only where there is no replica is its door worth a look.
     looks = seen.mode != request.GRACEFUL and found is not None and not found.source
     doors = database.doors(environment.name, there("ec2")) if looks else None
+    method = str(call.payload.get("method", request.REPLICA))
+    # Only what a snapshot is taken of is looked at in the region that is left: that one may be lost.
+    by_snapshot = method == request.SNAPSHOT
+    gib = snapshots.allocated_gib(names.database, _there(seen.source)("rds")) if by_snapshot else 0
     return as_json(
         failover.plan(
             seen,
@@ -86,6 +86,8 @@ def plan(call: Call) -> Json:
                 environment.name, settings.workload_functions, there("resourcegroupstaggingapi"), there("lambda")
             ),
             {"database": names.database, "group": names.group, "load_balancer": names.load_balancer},
+            method=method,
+            source_gib=gib,
             left_behind=not call.payload.get("insists") and failover.is_left_behind(seen, found, doors),
         )
     )

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pilotlight.aws import clients, database, functions
-from pilotlight.decide import promotion
+from pilotlight.decide import promotion, restore
 from pilotlight.errors import PreconditionFailed, TransientError
 from pilotlight.step import Call, current, serve
 
@@ -16,13 +16,29 @@ if TYPE_CHECKING:
 
 
 def lag(call: Call) -> Json:
-    """Say how far the replica is, as its region's SQL function sees it."""
+    """Say how far the replica is, as its region's SQL function sees it.
+
+    Where there is none there is nothing to ask: whether one is needed is told when the source is known to be open.
+    """
+    if call.plan.method == restore.SNAPSHOT or not call.plan.database_host:
+        return {"heartbeat_age_seconds": None, "detail": "there is no replica", "waited": call.waited}
     return _ask(call, "drain", plan=call.payload["plan"], waited=call.waited)
 
 
 def prove(call: Call) -> Json:
-    """Say whether the replica has the marker, and everything up to the source's position."""
-    return _ask(call, "prove", position=str(call.payload["position"]))
+    """Say whether the target has the marker, and everything up to the source's position.
+
+    What a restored database lacks by name may be the server's own writes since the snapshot: the source's log tells.
+    """
+    position, plan = str(call.payload["position"]), call.plan
+    if plan.method != restore.SNAPSHOT:
+        return _ask(call, "prove", position=position)
+    proof = _ask(call, "prove", position=position, restored=True)
+    left = None
+    if proof["marker"] and not proof["proven"]:
+        asked = {"executed": proof["executed"], "name": call.environment.names.moved(call.epoch)}
+        left = _ask_at(call, plan.source, "compare", dict(call.payload["origin"]), **asked)
+    return restore.proven(proof, left)
 
 
 def commit(call: Call) -> Json:
@@ -86,13 +102,12 @@ def beat(call: Call) -> Json:
 def _ask(call: Call, action: str, **more: object) -> Json:
     """Let the target's own SQL function look or act: only it is inside that network."""
     plan = call.plan
-    payload = {
-        "action": action,
-        "execution": call.execution,
-        "epoch": call.epoch,
-        "database": {"host": plan.database_host, "port": plan.database_port},
-    }
-    return functions.ask(call.environment.names.sql, payload | more, clients.at("lambda", plan.target))
+    return _ask_at(call, plan.target, action, {"host": plan.database_host, "port": plan.database_port}, **more)
+
+
+def _ask_at(call: Call, region: str, action: str, place: Json, **more: object) -> Json:
+    payload = {"action": action, "execution": call.execution, "epoch": call.epoch, "database": place}
+    return functions.ask(call.environment.names.sql, payload | more, clients.at("lambda", region))
 
 
 def _note(call: Call) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from pilotlight.aws import clients, compute, database, faults, functions, parameters, workload
-from pilotlight.decide import switchover
+from pilotlight.aws import clients, compute, database, faults, functions, parameters, snapshots, workload
+from pilotlight.decide import restore, switchover
 from pilotlight.decide import workload as decide
 from pilotlight.errors import TransientError
 from pilotlight.model import Capacity, Database, Doors, Json, Quiet
@@ -36,9 +36,13 @@ def ready(call: Call) -> Json:
     """
     seen, doors = _database(call), _doors(call)
     closed = seen is not None and (bool(call.payload.get("interrupted")) or switchover.is_closed(seen, doors))
-    if not closed:
-        replica, lag = _other_database(call), call.payload.get("lag")
-        switchover.require_ready(seen, replica, None if lag is None else int(lag), call.plan.most_lag_seconds)
+    plan, other = call.plan, None if closed else _other_database(call)
+    if not closed and plan.method == restore.SNAPSHOT:
+        gib = snapshots.allocated_gib(plan.database, clients.at("rds", _source(call)))
+        restore.require_ready(seen, other, plan.target, gib, plan.budgets.snapshot)
+    elif not closed:
+        lag = call.payload.get("lag")
+        switchover.require_ready(seen, other, None if lag is None else int(lag), plan.most_lag_seconds)
     return {"host": seen.host if seen else "", "port": seen.port if seen else 0, "closed": closed}
 
 
@@ -86,12 +90,21 @@ def reopen(call: Call) -> Json:
         if not isinstance(faults.sorted_into_family(error), TransientError):
             raise
         replica, answers = None, False
-    switchover.require_may_open(seen, source, replica, answers=answers)
+    restored = answers and call.plan.method == restore.SNAPSHOT and _is_shut(call, replica)
+    switchover.require_may_open(seen, source, replica, answers=answers, restored=restored)
     lambdas, rds = clients.at("lambda", source), clients.at("rds", source)
     database.set_read_only(environment.names.parameter_group, frozen=False, client=rds)
     database.set_door(environment.names.database, _doors(call).open, rds)
     workload.apply(map(decide.to_active, workload.look(call.plan.functions, lambdas)), lambdas)
     return {"opened": True}
+
+
+def _is_shut(call: Call, restored: Database | None) -> bool:
+    """Whether nobody gets into what was restored in the target, or nothing was."""
+    if restored is None:
+        return True
+    doors = database.doors(call.environment.name, clients.at("ec2", call.plan.target))
+    return switchover.is_closed(restored, doors)
 
 
 def beat(call: Call) -> Json:

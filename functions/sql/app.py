@@ -88,7 +88,8 @@ def quiet(call: Call) -> Json:
 def prove(call: Call) -> Json:
     """Say whether the replica has the marker, and everything up to the source's position."""
     with _server(call) as server:
-        return as_json(sql.prove(server, call.epoch, str(call.payload["position"])))
+        restored = bool(call.payload.get("restored", False))
+        return as_json(sql.prove(server, call.epoch, str(call.payload["position"]), restored=restored))
 
 
 def beat(call: Call) -> Json:

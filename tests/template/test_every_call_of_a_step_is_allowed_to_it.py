@@ -18,7 +18,8 @@ SERVICES = (
     "secretsmanager", "sns", "ssm", "stepfunctions",
 )  # fmt: skip
 # Of GetFunction only the tags are read, and they are left out of the answer for whoever may not list them.
-IMPLIED = {"GetFunction": {"ListTags"}}
+# A snapshot that is to carry tags has to be tagged by whoever takes it.
+IMPLIED = {"GetFunction": {"ListTags"}, "CreateDBSnapshot": {"AddTagsToResource"}}
 # Where an action of IAM is not named like the call that it allows.
 ACTIONS = {"Invoke": "InvokeFunction"}
 # Reached by the adapter's words, never by the step: these two only switch off.

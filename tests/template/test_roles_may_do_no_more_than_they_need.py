@@ -80,6 +80,15 @@ CHANGES = {
     },
     "notify": {"sns:Publish"},
     "failback": set(),
+    "snapshot": {
+        "rds:AddTagsToResource",
+        "rds:CopyDBSnapshot",
+        "rds:CreateDBSnapshot",
+        "rds:ModifyDBInstance",
+        "rds:RestoreDBInstanceFromDBSnapshot",
+        "kms:CreateGrant",
+        "ssm:PutParameter",
+    },
     "standby": {
         "autoscaling:UpdateAutoScalingGroup",
         "kms:CreateGrant",
@@ -99,8 +108,8 @@ FAILOVER = steps()
 # is ever left without a word.
 REACHES_INTO_THE_PRIMARY = {"FenceFunction"}
 REACHES_INTO_BOTH = {"ControlFunction", "DatabaseFunction", "ComputeFunction", "WorkloadFunction", "SourceFunction"}
-# Works on whichever region is the standby, and asks the other.
-WORKS_ON_THE_STANDBY = {"StandbyFunction"}
+# Work on whichever region is the standby, and ask the other.
+WORKS_ON_THE_STANDBY = {"SnapshotFunction", "StandbyFunction"}
 
 ROLES = [
     (template, name, resource)

@@ -134,6 +134,10 @@ class Names:
         """RDS instance that lost its role in an epoch, kept under a name of its own."""
         return f"{self.retired_prefix}{epoch}"
 
+    def moved(self, epoch: int) -> str:
+        """RDS snapshot, in both regions, by which a switch brings the database over."""
+        return f"{self.database}-switch-{epoch}"
+
     @staticmethod
     def final_snapshot(retired: str) -> str:
         """RDS snapshot that is taken of a database before it is retired."""

@@ -311,6 +311,8 @@ class Plan:
     most_lag_seconds: int
     budgets: Budgets
     steps: tuple[str, ...] = ()
+    method: str = "replica"
+    freeze_estimate: str = ""
 
 
 def plan_from(payload: Mapping[str, Any]) -> Plan:
@@ -403,3 +405,4 @@ class Proof:
     missing: int
     applier_running: bool
     detail: str = ""
+    executed: str = ""

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pilotlight.decide import failback
+from pilotlight.decide import failback, restore
 from pilotlight.errors import PreconditionFailed
 from pilotlight.model import Record
 from tests.unit.core.conftest import Context, load
@@ -59,12 +59,13 @@ def test_what_stopped_before_the_promotion_begins_at_the_beginning(lock: Any) ->
 def test_once_the_promotion_was_asked_for_the_switch_is_finished_first(lock: Any) -> None:
     asked = dataclasses.replace(FREE, lock=lock, mode="graceful", target=PRIMARY, promotion="noon", holder=EXECUTION)
     assert begins(asked, PROMOTED) == "switch"
+    assert begins(asked, PROMOTED, closed=True) == "switch"
     # Recorded already, and killed before the lock was released.
     assert begins(dataclasses.replace(asked, active_region=PRIMARY), PROMOTED) == "switch"
 
 
 def test_a_dr_that_was_left_closed_is_opened_first_which_the_switch_does() -> None:
-    assert begins(FREE, PROMOTED, closed=True) == "switch"
+    assert begins(FREE, PROMOTED, closed=True) == "reopen"
     # Closed for good, because the primary is active.
     assert begins(BACK, PROMOTED, closed=True) == "protect-dr"
 
@@ -95,7 +96,7 @@ def test_an_unfinished_failover_is_finished_first() -> None:
 
 def test_children_are_named_after_their_parent_and_differ() -> None:
     long = "a" * 80, "a" * 79 + "b"
-    names = [failback.child_name(parent, part) for parent in long for part in ("protect-primary", "protect-dr")]
+    names = [failback.child_name(parent, part) for parent in long for part in ("protect-primary", "switch-again")]
     assert len(set(names)) == 4
     assert all(len(name) <= 80 for name in names)
     assert failback.child_name("incident-1", "switch") == "incident-1-switch"
@@ -120,7 +121,7 @@ def test_by_snapshot_the_old_database_only_goes_out_of_the_way() -> None:
 
 
 def test_the_downtime_of_a_snapshot_grows_with_the_storage_and_is_called_an_estimate() -> None:
-    assert failback.freeze_minutes(1000) > failback.freeze_minutes(100) > 30
+    assert restore.freeze_minutes(1000) > restore.freeze_minutes(100) > 30
     assert "an estimate" in planned(method="snapshot")["freeze_estimate"]
     assert "about 61 minutes for 100 GiB" in planned(method="snapshot")["notification"]["message"]
     assert "minutes" in planned()["freeze_estimate"]

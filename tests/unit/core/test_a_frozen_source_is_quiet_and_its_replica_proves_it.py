@@ -133,6 +133,15 @@ def test_a_position_that_is_reached_without_the_marker_proves_nothing() -> None:
         assert proof == Proof(False, False, 0, False, "duplicate key")
 
 
+@pytest.mark.parametrize("kind", ["mysql", "mariadb"])
+def test_one_that_was_restored_is_asked_what_it_was_made_with(kind: str) -> None:
+    has = {"mysql": "position", "mariadb": "applied"}[kind]
+    less = {"mysql": "3e11fa47-71ca-11e1-9e33-c80aa9429562:1-97", "mariadb": "0-1-97"}[kind]
+    replica, _ = server(kind, status=[], marker=[{"epoch": 3}], **{has: [{"value": less}]})
+    proof = sql.prove(replica, 3, POSITIONS[kind], restored=True)
+    assert (proof.proven, proof.marker, proof.missing, proof.executed) == (False, True, 3, less)
+
+
 def test_nothing_is_proven_of_no_replica_or_without_a_position() -> None:
     with pytest.raises(PreconditionFailed, match="no replica"):
         sql.prove(server(status=[])[0], 3, f"{UUID}:1")

@@ -17,6 +17,7 @@ STEPS = (
     "database",
     "sql",
     "source",
+    "snapshot",
     "compute",
     "workload",
     "verify",

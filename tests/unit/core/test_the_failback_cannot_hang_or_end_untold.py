@@ -58,7 +58,19 @@ def test_a_childs_failure_is_told_with_the_place_where_it_happened(name: str) ->
     (catch,) = CHILDREN[name]["Catch"]
     assert catch["ErrorEquals"] == ["States.ALL"]
     assert catch["Assign"]["at"] == name
-    assert catch["Next"] == "Say what stopped it"
+    assert catch["Next"] == ("Was it to be opened first?" if "Switch" in name else "Say what stopped it")
+
+
+def test_a_switch_that_only_had_to_open_dr_is_followed_by_the_whole_way_once() -> None:
+    state = STATES["Was it to be opened first?"]
+    (choice,) = state["Choices"]
+    assert choice == {"Condition": "{% $plan.start = 'reopen' and $tries = 1 %}", "Next": "Re-protect the primary"}
+    assert state["Default"] == "Say what stopped it"
+    (catch,) = STATES["Switch over to the primary"]["Catch"]
+    assert catch["Assign"]["tries"] == "{% $tries + 1 %}"
+    assert STATES["Check what is asked"]["Assign"]["tries"] == 0
+    # The second one has another name: two executions of one name are one.
+    assert "$tries = 0" in STATES["Switch over to the primary"]["Arguments"]["Name"]
 
 
 def test_a_child_that_failed_is_not_started_again() -> None:

@@ -28,7 +28,7 @@ _OF_THE_OLD = ("aws:", "pilotlight:retired-", "pilotlight:role", "pilotlight:div
 _GIB_OF_FAST_GP3 = 400
 
 
-def _accepted(error: ClientError) -> bool:
+def accepted(error: ClientError) -> bool:
     """Say no where RDS refuses for the state things are in; the next look tells what that means."""
     if faults.code(error) in _NOT_NOW:
         return False
@@ -61,7 +61,7 @@ def take_snapshot(identifier: str, instance: str, tags: Mapping[str, str], clien
     try:
         client.create_db_snapshot(DBSnapshotIdentifier=identifier, DBInstanceIdentifier=instance, Tags=_listed(tags))
     except ClientError as error:
-        return _accepted(error)
+        return accepted(error)
     return True
 
 
@@ -80,7 +80,7 @@ def rename(identifier: str, name: str, client: Any) -> bool:
             ApplyImmediately=True,
         )
     except ClientError as error:
-        return _accepted(error)
+        return accepted(error)
     return True
 
 
@@ -94,7 +94,7 @@ def keep_backups(identifier: str, days: int, windows: tuple[str, str], client: A
             DBInstanceIdentifier=identifier, BackupRetentionPeriod=days, ApplyImmediately=True, **more
         )
     except ClientError as error:
-        return _accepted(error)
+        return accepted(error)
     return True
 
 
@@ -176,7 +176,7 @@ def create_replica(identifier: str, source: str, given: Json, security_group: st
             **given,
         )
     except ClientError as error:
-        return _accepted(error)
+        return accepted(error)
     return True
 
 

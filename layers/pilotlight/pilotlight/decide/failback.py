@@ -8,24 +8,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from pilotlight.decide.restore import SNAPSHOT, freeze_estimate
 from pilotlight.errors import PreconditionFailed
 
 if TYPE_CHECKING:
     from pilotlight.model import Database, Json, Record
 
-type Start = Literal["already-back", "protect-primary", "switch", "protect-dr"]
+type Start = Literal["already-back", "protect-primary", "reopen", "switch", "protect-dr"]
 
 _EXAMPLE = '{"method": "replica" or "snapshot", "force": false, "reason": "why"}'
 _LONGEST_REASON = 500
-SNAPSHOT = "snapshot"
 _METHODS = ("replica", SNAPSHOT)
 # A name has 80 characters; what tells the children apart comes after their parent's.
-_LONGEST_PARENT = 60
-
-# Assumptions, not measurements: what RDS takes for each part, in minutes, and how many GiB it does in one more.
-_SNAPSHOT = (5, 20)
-_COPY = (10, 5)
-_RESTORE = (20, 100)
+_LONGEST_PARENT = 58
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +89,11 @@ def start(
         )
     unfinished = record.lock != "free" and record.mode != "reprotect"
     if record.active_region == dr:
-        # Past the point of no return the primary's database is nobody's replica: the switch has to be finished. And a
-        # DR that was left closed is opened first, which is what a switch does that is started again.
-        passed = unfinished and record.promotion and record.target == primary
-        return "switch" if passed or closed else "protect-primary"
+        if unfinished and record.promotion and record.target == primary:
+            # Past the point of no return the primary's database is nobody's replica: the switch has to be finished.
+            return "switch"
+        # A DR that was left closed is opened first, which is what a switch does that is started again.
+        return "reopen" if closed else "protect-primary"
     if unfinished and record.target == dr and record.promotion:
         raise PreconditionFailed(
             f"a failover to {dr} is not finished: it passed its point of no return at {record.promotion}, and "
@@ -124,21 +120,6 @@ def child_name(parent: str, part: str) -> str:
         digest = hashlib.sha256(parent.encode()).hexdigest()[:8]
         parent = f"{parent[: _LONGEST_PARENT - 9]}-{digest}"
     return f"{parent}-{part}"
-
-
-def freeze_minutes(allocated_gib: int) -> int:
-    """Estimate how long a failback by snapshot keeps the service down, in minutes, from the storage's size."""
-    return sum(base + allocated_gib // a_minute for base, a_minute in (_SNAPSHOT, _COPY, _RESTORE))
-
-
-def freeze_estimate(method: str, allocated_gib: int) -> str:
-    """Say how long the service will be down."""
-    if method == SNAPSHOT:
-        return (
-            f"about {freeze_minutes(allocated_gib)} minutes for {allocated_gib} GiB (an estimate, never measured on "
-            "your database): snapshot, copy and restore all happen while nothing is written"
-        )
-    return "minutes: the freeze and the proof take seconds, the promotion of the replica most of the rest (an estimate)"
 
 
 def plan(

@@ -7,26 +7,29 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from pilotlight.decide import capacity, images, promotion
-from pilotlight.decide.request import GRACEFUL, REPROTECT
+from pilotlight.decide.request import GRACEFUL, REPLICA, REPROTECT, SNAPSHOT
+from pilotlight.decide.restore import freeze_estimate
 from pilotlight.errors import FatalError, PreconditionFailed
 from pilotlight.model import Database, Door, Doors, Function, Group, Image, Plan, Record, Request, Settings
 
 
-def steps(mode: str, source: str, target: str) -> tuple[str, ...]:
+def steps(mode: str, source: str, target: str, method: str) -> tuple[str, ...]:
     """Say in words what a switch will do, in order."""
-    first = (
-        (
+    first: tuple[str, ...] = (
+        f"close {source} if it answers (on the side; nothing waits for it)",
+        "apply what the replica has received, then promote it",
+    )
+    if mode == GRACEFUL:
+        by_snapshot = method == SNAPSHOT
+        brought = (f"take a snapshot of {source}'s database, copy it to {target}, restore it there",)
+        first = (
             "check that both sides are ready; change nothing if they are not",
             f"freeze {source}: functions off, database read-only, connections ended",
-            f"prove that the replica in {target} has the last write; open {source} again if the proof does not come",
-            f"note that there is no way back, then promote the replica in {target}",
+            *(brought if by_snapshot else ()),
+            f"prove that {'what was restored' if by_snapshot else 'the replica'} in {target} has the last write; open "
+            f"{source} again if the proof does not come",
+            "note that there is no way back" + ("" if by_snapshot else f", then promote the replica in {target}"),
         )
-        if mode == GRACEFUL
-        else (
-            f"close {source} if it answers (on the side; nothing waits for it)",
-            "apply what the replica has received, then promote it",
-        )
-    )
     last = (f"make {source} a standby: no instances",) if mode == GRACEFUL else ()
     return (
         *first,
@@ -225,6 +228,8 @@ def plan(
     functions: tuple[Function, ...],
     names: dict[str, str],
     *,
+    method: str = REPLICA,
+    source_gib: int = 0,
     left_behind: bool = False,
 ) -> Plan:
     """Say what will be done, or why it cannot be, before anything is changed.
@@ -233,6 +238,10 @@ def plan(
     ----------
     names
         What is looked for: ``database``, ``group``, ``load_balancer``, ``environment`` names, for messages.
+    method
+        By which way a planned switch brings the database over.
+    source_gib
+        Storage of the source, where that is by snapshot.
     left_behind
         Whether the database is what an earlier switch left behind, and nobody insists on it all the same.
 
@@ -242,7 +251,8 @@ def plan(
         Something that the target must already have is not there. The message says what to do.
     """
     target = record.target
-    if database is None:
+    # A planned switch may find its source closed and opens that first; what the target lacks is said afterwards.
+    if database is None and record.mode != GRACEFUL:
         raise PreconditionFailed(
             f"database {names['database']} does not exist in {target}: there is no replica to promote, "
             f"and nothing was changed. Make it (start {environment}-dr-reprotect, deploy the stack in {target} if it "
@@ -255,7 +265,8 @@ def plan(
             f"{record.active_region} is well, start {environment}-dr-reprotect, which builds a replica. If it is lost "
             'and so is what was written there since, start again with {"force": true}.'
         )
-    promotion.check(database)
+    if database is not None:
+        promotion.check(database)
     if group is None:
         raise PreconditionFailed(
             f"Auto Scaling group {names['group']} does not exist in {target}: nothing was changed. "
@@ -275,11 +286,11 @@ def plan(
         source=record.source,
         target=target,
         epoch=record.epoch,
-        database=database.identifier,
-        database_state=promotion.describe(database),
-        database_host=database.host,
-        database_port=database.port,
-        backup_retention_days=max(settings.backup_retention_days, database.backup_retention_days),
+        database=names["database"],
+        database_state=promotion.describe(database) if database else "missing",
+        database_host=database.host if database else "",
+        database_port=database.port if database else 0,
+        backup_retention_days=max(settings.backup_retention_days, database.backup_retention_days if database else 0),
         image=chosen.identifier,
         image_name=chosen.name,
         image_created=chosen.created,
@@ -294,5 +305,7 @@ def plan(
         poll_seconds=settings.budgets.poll,
         most_lag_seconds=settings.most_lag_seconds,
         budgets=settings.budgets,
-        steps=steps(record.mode, record.source, target),
+        steps=steps(record.mode, record.source, target, method),
+        method=method,
+        freeze_estimate=freeze_estimate(method, source_gib) if record.mode == GRACEFUL else "",
     )

@@ -113,7 +113,9 @@ def is_closed(source: Database, doors: Doors) -> bool:
     return source.security_groups == (doors.closed,)
 
 
-def require_may_open(record: Record, source: str, replica: Database | None, *, answers: bool = True) -> None:
+def require_may_open(
+    record: Record, source: str, replica: Database | None, *, answers: bool = True, restored: bool = False
+) -> None:
     """Insist that opening the source makes no second writer.
 
     Invariant: a source is opened only while it is the recorded active region, the point of no return was never passed,
@@ -127,6 +129,9 @@ def require_may_open(record: Record, source: str, replica: Database | None, *, a
         The other region's database, or None if there is none or its region does not answer.
     answers
         Whether the other region answers.
+    restored
+        The switch is by snapshot, so the other database is no replica: there is none yet, or one that was restored and
+        is behind its closed door, where nobody can write.
 
     Raises
     ------
@@ -134,7 +139,7 @@ def require_may_open(record: Record, source: str, replica: Database | None, *, a
         The other side is, or may be, a primary by now.
     """
     may = record.active_region == source and not record.promotion
-    if may and (not answers or (replica is not None and replica.source)):
+    if may and (not answers or restored or (replica is not None and replica.source)):
         return
     asked = f", the point of no return was passed at {record.promotion}" if record.promotion else ""
     other = (promotion.describe(replica) if replica else "missing") if answers else "out of sight"

@@ -77,8 +77,13 @@ def quiet(server: Server, pause: Callable[[float], None] = time.sleep) -> Quiet:
     return Quiet(read_only, len(left), server.position)
 
 
-def prove(server: Server, epoch: int, position: str) -> Proof:
+def prove(server: Server, epoch: int, position: str, *, restored: bool = False) -> Proof:
     """Look whether a replica has the marker of a switchover and everything up to a position of its source.
+
+    Parameters
+    ----------
+    restored
+        It is no replica: it was restored from a snapshot of the source, so it has what it was made with.
 
     Raises
     ------
@@ -92,11 +97,12 @@ def prove(server: Server, epoch: int, position: str) -> Proof:
             "parameter group, reboot it, then start again"
         )
     seen = replication(server)
-    if not seen.is_replica:
+    if not seen.is_replica and not restored:
         raise PreconditionFailed(
             f"{server.address} is no replica any more, so it gets nothing of its source: look who promoted it"
         )
-    missing = server.dialect.missing(wanted, seen.executed)
+    executed = gtids.canonical(server.value(server.dialect.executed)) if restored else seen.executed
+    missing = server.dialect.missing(wanted, executed)
     marker = bool(server.rows("SELECT epoch FROM pilotlight.marker WHERE epoch = %s", epoch, but_for=NOT_THERE))
     return Proof(
         proven=marker and missing == 0,
@@ -104,6 +110,7 @@ def prove(server: Server, epoch: int, position: str) -> Proof:
         missing=missing,
         applier_running=seen.applier_running,
         detail=seen.error,
+        executed=executed if restored else "",
     )
 
 
