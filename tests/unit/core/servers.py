@@ -28,6 +28,7 @@ class Fake:
         self._answers = {
             "SELECT VERSION()": [{"version": VERSIONS[kind]}],
             POSITION[kind]: [{"value": POSITIONS[kind]}],
+            "SELECT @@GLOBAL.gtid_slave_pos": [{"value": ""}],
             READ_ONLY: [{"value": 0}],
             "SELECT @@GLOBAL.event_scheduler": [{"value": "ON"}],
             "SELECT CONNECTION_ID()": [{"value": 7}],

@@ -82,8 +82,11 @@ class Server:
 
     @property
     def position(self) -> str:
-        """The last of what this server has committed, as a source."""
-        return gtids.canonical(self.value(self.dialect.written))
+        """The last of what this server has committed, as a source.
+
+        One that was restored and has written nothing since has no log of its own yet: it is where it was made.
+        """
+        return gtids.canonical(self.value(self.dialect.written) or self.value(self.dialect.executed))
 
     def value(self, statement: str, *parameters: object) -> str:
         """Return the column ``value`` of a statement's only row, empty for NULL.
