@@ -1,0 +1,81 @@
+"""On the way back the primary is lost a second time, in one part after another: DR serves on, or is opened again. In
+this order, on one system."""
+
+from __future__ import annotations
+
+from tests.workflow.clients import Clients, orders
+from tests.workflow.operator import DR, FAILBACK, PRIMARY, Operator
+
+IN_A_HURRY = 80
+# Seconds: freeze-budget-seconds and proof-budget-seconds.
+BUDGETS = 240
+
+
+def test_dr_has_taken_over_and_the_primary_is_back(operator: Operator) -> None:
+    operator.lab.lose(PRIMARY, "refuse")
+    ended = operator.fail_over()
+    assert ended.status == "SUCCEEDED", ended.cause
+    operator.lab.bring_back(PRIMARY)
+    operator.lab.set_scale(IN_A_HURRY)
+
+
+def test_lost_while_it_is_protected(operator: Operator) -> None:
+    with Clients(operator, DR) as clients:
+        arn = operator.start(FAILBACK)
+        child = operator.child(arn, "protect-primary")
+        assert operator.reaches(child, "Give the replica time") == "entered"
+        operator.lab.lose(PRIMARY, "refuse")
+        ended = operator.end_of(arn)
+        so_far = len(clients.promised)
+        operator.until(lambda: len(clients.promised) > so_far + 10, "DR goes on taking writes")
+    assert ended.status == "FAILED"
+    assert "'Re-protect the primary' did not succeed" in ended.cause
+    assert operator.record()["active_region"] == DR
+    operator.lab.bring_back(PRIMARY)
+
+
+def test_lost_in_the_freeze(operator: Operator) -> None:
+    lag = operator.set("most-lag-seconds", 3600)
+    with Clients(operator, DR) as clients:
+        arn = operator.start(FAILBACK)
+        switch = operator.child(arn, "switch")
+        operator.lab.set_scale(20)
+        operator.lab.control("database", "slow-applying", region=PRIMARY, identifier="dev-db", seconds=600)
+        assert operator.reaches(switch, "Give the replica time") == "entered", operator.end_of(switch).cause
+        began = operator.lab.status()["clock"]["aws_now"]
+        operator.lab.lose(PRIMARY, "refuse")
+        so_far = len(clients.promised)
+        operator.until(lambda: len(clients.promised) > so_far, "DR takes writes again")
+        assert operator.lab.status()["clock"]["aws_now"] - began < BUDGETS
+        ended = operator.end_of(arn)
+        operator.until(lambda: len(clients.promised) > so_far + 10, "DR goes on taking writes")
+    assert ended.status == "FAILED"
+    assert "'Switch over to the primary' did not succeed" in ended.cause
+    record = operator.record()
+    assert (record["active_region"], record["promotion"]) == (DR, "")
+    assert set(clients.promised) - orders(operator, DR) == set()
+    operator.set("most-lag-seconds", lag)
+    operator.lab.bring_back(PRIMARY)
+
+
+def test_lost_when_it_is_active_it_is_an_incident_like_any_other(operator: Operator) -> None:
+    operator.lab.control("database", "slow-applying", region=PRIMARY, identifier="dev-db", seconds=0)
+    with Clients(operator, DR) as clients:
+        arn = operator.start(FAILBACK)
+        switch = operator.child(arn, "switch")
+        ended = operator.end_of(switch)
+        assert ended.status == "SUCCEEDED", ended.cause
+    assert operator.record()["active_region"] == PRIMARY
+    # Before anything protects it again: what is in DR is what was left there.
+    assert operator.child(arn, "protect-dr")
+    assert set(clients.promised) - orders(operator, PRIMARY) == set()
+    operator.lab.lose(PRIMARY, "refuse")
+    ended = operator.end_of(arn)
+    assert ended.status == "FAILED"
+    assert "'Re-protect the DR region' did not succeed" in ended.cause
+    operator.lab.bring_back(PRIMARY)
+    operator.lab.set_scale(IN_A_HURRY)
+    again = operator.end_of(operator.start(FAILBACK), 240)
+    assert again.status == "SUCCEEDED", again.cause
+    assert again.output["switchover"] is None
+    assert operator.posture(DR)["database"] == ("available", f"arn:aws:rds:{PRIMARY}:000000000000:db:dev-db")
