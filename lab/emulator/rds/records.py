@@ -174,7 +174,7 @@ class Records:
                 case "DBParameterGroupName":
                     record["DBParameterGroups"] = [membership(value, "pending-reboot")]
                 case "KmsKeyId":
-                    record[key] = self._key(region, value)
+                    record[key] = self.key(region, value)
                 case "DBSubnetGroupName":
                     record["DBSubnetGroup"] = self.stored(self._rds._subnet_groups, region, value)
                 case "Tags":
@@ -188,8 +188,21 @@ class Records:
                     if name in known and name != "MasterUserPassword":
                         record[name] = value
 
-    def _key(self, region: str, name: str) -> str:
-        """Return the ARN of the key that an alias stands for, as RDS shows it; what is no alias stays."""
+    def key(self, region: str, name: str) -> str:
+        """Return the ARN of the key that an alias stands for, as RDS shows it; what is no alias stays.
+
+        Parameters
+        ----------
+        region
+            The key's.
+        name
+            An alias, an ARN or an id.
+
+        Returns
+        -------
+        str
+            The ARN where the name is an alias that is known.
+        """
         from ministack.services import kms
 
         if not name.startswith("alias/"):

@@ -54,7 +54,7 @@ class Snapshots:
         self.require_available(source)
         home = source["DBSnapshotArn"].split(":")[3]
         self._fleet.require_reachable(home)
-        key = request.get("KmsKeyId")
+        key = self._records.key(region, request.get("KmsKeyId", ""))
         if home != region and source.get("Encrypted") and not key:
             raise ApiError("InvalidParameterCombination", "KmsKeyId is required to copy an encrypted snapshot abroad")
         copied = {name: value for name, value in source.items() if name not in ("TagList", "KmsKeyId")}
