@@ -80,7 +80,8 @@ def _shape(call: Call) -> Json:
     """Say what the restored one shall be like: what stood there last, or else its source."""
     plan, names = call.plan, call.environment.names
     rds = clients.at("rds", plan.target)
-    last = restore.last_retired(standby.identifiers(names.retired_prefix, rds), names.retired_prefix)
+    kept, first = standby.identifiers(names.retired_prefix, rds), names.retired(call.store.read().since)
+    last = restore.model(kept, first, names.retired_prefix)
     days: Json = {"BackupRetentionPeriod": plan.backup_retention_days}
     old = database.describe(last, rds) if last else None
     if old is None:

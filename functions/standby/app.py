@@ -219,10 +219,20 @@ def build(call: Call) -> Json:
         # A replica reads its own group: it is writable the moment it is promoted, and not before.
         database.set_read_only(environment.names.parameter_group, frozen=False, client=rds)
     if move == "create":
-        given = standby.shape(p.retired, rds) if _retired(p) else _plain_shape(p)
+        model = _model(call, p)
+        given = standby.shape(model.identifier, rds) if model else _plain_shape(p)
         doors = database.doors(environment.name, clients.at("ec2", p.region))
         standby.create_replica(p.database, p.source, given, doors.open, rds)
     return {"done": move == "done", **protection.standing(found, None, p), "waited": call.waited}
+
+
+def _model(call: Call, p: Protection) -> Database | None:
+    """Find what the replica shall be like: the one that served until the active region became active.
+
+    What was retired after it may be a replica or a restore that was called off before it had all its settings.
+    """
+    first = call.environment.names.retired(call.store.read().since)
+    return database.describe(first, clients.at("rds", p.region)) or _retired(p)
 
 
 def _plain_shape(p: Protection) -> Json:
@@ -234,7 +244,7 @@ def keep_backups(call: Call) -> Json:
     """Bring the replica one move closer to backups, and its door to open; say how far it is."""
     p, environment = _protection(call), call.environment
     rds = clients.at("rds", p.region)
-    found, retired = _found(p), _retired(p)
+    found, retired = _found(p), _model(call, p)
     days = max(p.backup_retention_days, retired.backup_retention_days if retired else 0)
     windows = (retired.backup_window, retired.maintenance_window) if retired else ("", "")
     move = protection.next_backup_move(found, p, days, windows, call.waited)

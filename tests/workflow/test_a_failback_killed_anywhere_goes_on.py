@@ -23,9 +23,9 @@ BEFORE_THE_FREEZE: Final = (
     ("protect-primary", "See whether it follows"),
     ("switch", "Take the lock"),
     ("switch", "Check that both sides are ready"),
-    ("switch", "Mark the last write"),
 )
 IN_THE_FREEZE: Final = (
+    ("switch", "Mark the last write"),
     ("switch", "Close the source to writers"),
     ("switch", "Look at the source"),
     ("switch", "Prove that nothing is missing"),

@@ -98,10 +98,11 @@ def test_a_restore_that_fails_or_takes_too_long_ends_the_freeze() -> None:
         restore.next_restore_move(replace(PROMOTED, status="creating"), {}, "dev-db", 100, 100)
 
 
-def test_the_last_that_lost_its_role_is_the_model() -> None:
+def test_the_one_that_served_is_the_model_and_not_one_that_was_called_off() -> None:
     names = ("dev-db-retired-9", "dev-db-retired-10", "dev-db-retired-x")
-    assert restore.last_retired(names, "dev-db-retired-") == "dev-db-retired-10"
-    assert restore.last_retired((), "dev-db-retired-") == ""
+    assert restore.model(names, "dev-db-retired-9", "dev-db-retired-") == "dev-db-retired-9"
+    assert restore.model(names, "dev-db-retired-3", "dev-db-retired-") == "dev-db-retired-10"
+    assert restore.model((), "dev-db-retired-3", "dev-db-retired-") == ""
 
 
 PROOF = {"proven": False, "marker": True, "missing": 4, "detail": "", "executed": "0-1-96"}

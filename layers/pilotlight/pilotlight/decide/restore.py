@@ -134,8 +134,21 @@ def _require_time(seen: str, waited: int, budget: int) -> None:
         )
 
 
-def last_retired(identifiers: Collection[str], prefix: str) -> str:
-    """Name the database that lost its role last; empty if none did."""
+def model(identifiers: Collection[str], first: str, prefix: str) -> str:
+    """Name the retired database that the restored one shall be like; empty if there is none.
+
+    Parameters
+    ----------
+    identifiers
+        The retired ones.
+    first
+        The one that served until the active region became active. What was retired after it may be a restore that was
+        called off before it had all its settings.
+    prefix
+        What their names begin with, before the epoch.
+    """
+    if first in identifiers:
+        return first
     numbers = [int(name.removeprefix(prefix)) for name in identifiers if name.removeprefix(prefix).isdecimal()]
     return f"{prefix}{max(numbers)}" if numbers else ""
 
