@@ -42,7 +42,8 @@ def ready(call: Call) -> Json:
         restore.require_ready(seen, other, plan.target, gib, plan.budgets.snapshot)
     elif not closed:
         lag = call.payload.get("lag")
-        switchover.require_ready(seen, other, None if lag is None else int(lag), plan.most_lag_seconds)
+        seconds, insists = None if lag is None else int(lag), bool(call.payload.get("insists"))
+        switchover.require_ready(seen, other, seconds, plan.most_lag_seconds, insists=insists)
     return {"host": seen.host if seen else "", "port": seen.port if seen else 0, "closed": closed}
 
 

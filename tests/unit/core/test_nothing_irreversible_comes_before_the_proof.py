@@ -54,6 +54,14 @@ def test_a_side_that_is_not_ready_is_named_and_nothing_is_changed(
     assert told in str(refused.value)
 
 
+def test_who_insists_takes_a_longer_freeze_and_nothing_else() -> None:
+    switchover.require_ready(PROMOTED, REPLICA, 31, 30, insists=True)
+    switchover.require_ready(PROMOTED, REPLICA, None, 30, insists=True)
+    for source, replica in ((None, REPLICA), (PROMOTED, None), (PROMOTED, replace(REPLICA, replication="stopped"))):
+        with pytest.raises(PreconditionFailed, match="Nothing was changed"):
+            switchover.require_ready(source, replica, 3, 30, insists=True)
+
+
 def test_rest_is_read_only_and_the_same_last_write_in_two_looks() -> None:
     assert switchover.is_quiet(AT_REST, "uuid:1-9", 0, 100)
     assert not switchover.is_quiet(AT_REST, "", 0, 100)

@@ -11,7 +11,9 @@ if TYPE_CHECKING:
     from pilotlight.model import Database, Doors, Quiet, Record
 
 
-def require_ready(source: Database | None, replica: Database | None, lag: int | None, most_lag: int) -> None:
+def require_ready(
+    source: Database | None, replica: Database | None, lag: int | None, most_lag: int, *, insists: bool = False
+) -> None:
     """Insist that both sides can go through a switchover.
 
     Parameters
@@ -22,6 +24,8 @@ def require_ready(source: Database | None, replica: Database | None, lag: int | 
         Seconds that the replica is behind by its last heartbeat; None if there is none.
     most_lag
         Seconds above which the freeze would take too long.
+    insists
+        Somebody starts all the same, and takes a longer freeze. The proof and its budget stay.
 
     Raises
     ------
@@ -45,11 +49,12 @@ def require_ready(source: Database | None, replica: Database | None, lag: int | 
             f"the replica does not replicate ({replica.replication or 'no state'}). {nothing} Repair the replication, "
             "then start again."
         )
-    if lag is None or lag > most_lag:
+    if not insists and (lag is None or lag > most_lag):
         behind = "has no heartbeat of the source" if lag is None else f"is {lag} s behind (at most {most_lag} s)"
         raise PreconditionFailed(
             f"the replica {behind}. {nothing} Wait until it has caught up, then start again: "
-            "the freeze lasts as long as the rest takes to cross."
+            'the freeze lasts as long as the rest takes to cross. Or start with {"force": true}: if it takes longer than '
+            "the proof's budget, the source is opened again."
         )
 
 
