@@ -113,7 +113,7 @@ retire-purge: setup ## Remove one of them for good, by its whole name (ID=dev-db
 
 .PHONY: sync
 sync: setup ## Make the parameters of both regions equal, now (DRY_RUN=1 prints the difference, LABELS=1 looks at labels)
-	@scripts/sync $(ENVIRONMENT) $(PRIMARY_REGION) $(DR_REGION)
+	@python scripts/sync.py $(ENVIRONMENT) $(DR_REGION)
 
 ##@ The house
 
