@@ -190,12 +190,12 @@ def carry(call: Call) -> Json:
     done: Counter[str] = Counter()
     seen: dict[str, bool] = {}
     for message, body in bodies.items():
-        # A reconciliation that failed comes back this way when its message is redriven.
-        if "detail" not in body:
-            if not _tried(lambda body=body: _reconciled(replace(call, payload=body))):
+        name = str(body.get("detail", {}).get("name", ""))
+        # What a schedule or the record should have started comes back this way when its message is redriven.
+        if name in ("", f"{call.environment.prefix}/active-region"):
+            if not _tried(lambda: _reconciled(replace(call, payload={}))):
                 failed.append(message)
             continue
-        name = str(body["detail"]["name"])
         if name not in seen:
             seen[name] = decide.crosses(name, way.crossing, way.target) is False or _carried(way, name, done)
         if not seen[name]:

@@ -189,6 +189,25 @@ def test_the_last_to_write_sees_the_newest(two: Regions, monkeypatch: Any) -> No
     assert two.value("/dev/app/x") == "v2"
 
 
+def test_a_deletion_that_is_overtaken_by_a_new_one_of_that_name_is_made_good(two: Regions, monkeypatch: Any) -> None:
+    """The slower of two events saw the parameter gone; the quicker one saw it come back."""
+    two.put("/dev/app/x", "v1")
+    two.send("/dev/app/x")
+    two.ssm().delete_parameter(Name="/dev/app/x")
+    delete = parameter_store.delete
+    turns = iter(["v2"])
+
+    def meanwhile(names: Any, client: Any) -> None:
+        for value in turns:
+            two.put("/dev/app/x", value)
+            two.send("/dev/app/x")
+        delete(names, client)
+
+    monkeypatch.setattr(parameter_store, "delete", meanwhile)
+    two.send("/dev/app/x")
+    assert two.value("/dev/app/x") == "v2"
+
+
 def test_a_source_that_is_back_is_not_deleted_on_the_other_side(two: Regions, monkeypatch: Any) -> None:
     two.put("/dev/app/x", "v")
     two.reconcile()
