@@ -193,7 +193,8 @@ def carry(call: Call) -> Json:
         name = str(body.get("detail", {}).get("name", ""))
         # What a schedule or the record should have started comes back this way when its message is redriven.
         if name in ("", f"{call.environment.prefix}/active-region"):
-            if not _tried(lambda: _reconciled(replace(call, payload={}))):
+            asked = {key: body[key] for key in ("after", "labels") if key in body}
+            if not _tried(lambda asked=asked: _reconciled(replace(call, payload=asked))):
                 failed.append(message)
             continue
         if name not in seen:

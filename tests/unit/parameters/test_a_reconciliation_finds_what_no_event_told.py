@@ -113,13 +113,21 @@ def test_one_that_cannot_be_written_holds_no_other_back(two: Regions) -> None:
 
 
 def test_a_message_that_failed_heals_when_it_is_redriven(two: Regions, monkeypatch: Any) -> None:
-    """An event, and a reconciliation as Lambda puts it into the queue."""
+    """An event, and reconciliations as Lambda and EventBridge put them into the queue."""
     two.put("/dev/app/a", "v")
     two.put("/dev/app/b", "v")
-    events = {"Records": [record("/dev/app/a", PRIMARY, 1), {"messageId": "2", "body": '{"action": "reconcile"}'}]}
+    events = {
+        "Records": [
+            record("/dev/app/a", PRIMARY, 1),
+            {"messageId": "2", "body": '{"action": "reconcile", "labels": true}'},
+            {"messageId": "3", "body": '{"detail-type": "Scheduled Event", "detail": {}}'},
+            record("/dev/pilotlight/active-region", PRIMARY, 4),
+        ]
+    }
     with monkeypatch.context() as broken:
         broken.setattr(parameter_store, "create", refused)
-        assert two.invoke(events)["batchItemFailures"] == [{"itemIdentifier": "message-1"}, {"itemIdentifier": "2"}]
+        failed = two.invoke(events)["batchItemFailures"]
+        assert [one["itemIdentifier"] for one in failed] == ["message-1", "2", "3", "message-4"]
     assert two.invoke(events)["batchItemFailures"] == []
     assert (two.value("/dev/app/a"), two.value("/dev/app/b")) == ("v", "v")
 
