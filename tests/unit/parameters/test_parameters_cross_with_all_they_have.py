@@ -157,6 +157,16 @@ def test_what_belongs_to_a_region_stays_there(two: Regions, carry: Any) -> None:
     assert two.get("/dev/app/bucket")["Version"] == 1
 
 
+def test_everything_may_be_named(two: Regions, carry: Any) -> None:
+    """Names without a slash too. What is never carried stays what it is."""
+    two.configure(sync_paths="/")
+    two.put("loose", "v")
+    two.put("/prod/x", "v")
+    two.put("/dev/pilotlight/image-id", "ami-12345678")
+    carry("loose", "/prod/x", "/dev/pilotlight/image-id")
+    assert (two.value("loose"), two.value("/prod/x"), two.value("/dev/pilotlight/image-id")) == ("v", "v", None)
+
+
 def test_more_paths_cross_where_they_are_named(two: Regions, carry: Any) -> None:
     two.configure(sync_paths="/team")
     two.put("/team/x", "v")

@@ -62,9 +62,10 @@ def _values(path: str, client: Any) -> dict[str, dict[str, Any]]:
 
 
 def _described(path: str, client: Any) -> dict[str, dict[str, Any]]:
-    only = [] if path == "/" else [{"Key": "Path", "Option": "Recursive", "Values": [path]}]
+    below = {"ParameterFilters": [{"Key": "Path", "Option": "Recursive", "Values": [path]}]}
+    only: dict[str, Any] = {} if path == "/" else below
     pages = client.get_paginator("describe_parameters").paginate(
-        ParameterFilters=only, PaginationConfig={"PageSize": _DESCRIBED_A_CALL}
+        **only, PaginationConfig={"PageSize": _DESCRIBED_A_CALL}
     )
     return {parameter["Name"]: parameter for page in pages for parameter in page["Parameters"]}
 
