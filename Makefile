@@ -120,6 +120,10 @@ retired: setup ## List the databases that lost their role and are kept: size, co
 retire-purge: setup ## Remove one of them for good, by its whole name (ID=dev-db-retired-3)
 	@python -m scripts.retired purge $(ENVIRONMENT) "$(ID)" $(PRIMARY_REGION) $(DR_REGION)
 
+.PHONY: sync
+sync: setup ## Make the parameters of both regions equal, now (DRY_RUN=1 prints the difference, LABELS=1 looks at labels)
+	@python scripts/sync.py $(ENVIRONMENT) $(DR_REGION)
+
 ##@ The house
 
 .PHONY: lock

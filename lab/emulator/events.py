@@ -74,7 +74,18 @@ def _parameter_events(lab: Lab) -> None:
 
         return deleting
 
+    def label(original: Handler) -> Handler:
+        def labelling(data: dict[str, Any]) -> Any:
+            response = original(data)
+            if response[0] < 400:
+                parameter = ssm._parameters[data["Name"]]
+                announce("LabelParameterVersion", parameter["Name"], parameter["Type"], parameter["ARN"])
+            return response
+
+        return labelling
+
     replace(ssm, "_put_parameter", put)
+    replace(ssm, "_label_parameter_version", label)
     replace(ssm, "_delete_parameter", delete)
     replace(ssm, "_delete_parameters", delete)
 

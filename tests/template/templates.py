@@ -70,7 +70,8 @@ def functions() -> dict[str, Json]:
 
 def steps() -> dict[str, Json]:
     """The functions that a state machine calls: by logical id, with what the globals give them."""
-    return {name: function for name, function in functions().items() if name != "PairFunction"}
+    others = ("PairFunction", "ParameterSyncFunction")
+    return {name: function for name, function in functions().items() if name not in others}
 
 
 def many(value: Any) -> list[Any]:

@@ -3,7 +3,7 @@ from __future__ import annotations
 from .templates import MAIN, TEMPLATES, references, resources
 
 RECORD = "AWS::SSM::Parameter::Value<String>"
-FOLLOWERS = {"compute", "workload"}
+FOLLOWERS = {"compute", "configuration", "workload"}
 
 
 def test_what_follows_the_record_and_nothing_else_does() -> None:
@@ -61,6 +61,13 @@ def test_the_standbys_functions_are_off_twice() -> None:
     assert workload["OrdersTrigger"]["Properties"]["Enabled"] == {"Fn::If": ["IsActive", True, False]}
 
 
+def test_the_standbys_rule_is_off_and_what_turns_it_is_on() -> None:
+    rules = TEMPLATES["configuration"]["Resources"]
+    assert rules["Changes"]["Properties"]["State"] == {"Fn::If": ["IsActive", "ENABLED", "DISABLED"]}
+    for name in ("Recorded", "Hourly", "Weekly"):
+        assert "State" not in rules[name]["Properties"]
+
+
 def test_the_database_is_what_its_regions_name_says() -> None:
     """After a promotion nothing that a deployment hands to the database's stack may differ."""
     database = TEMPLATES["database"]
@@ -105,7 +112,12 @@ def test_no_nested_stack_needs_a_transform() -> None:
 
 def test_nobody_sets_capacity_concurrency_or_triggers_elsewhere() -> None:
     kinds = ("AWS::AutoScaling::AutoScalingGroup", "AWS::Lambda::EventSourceMapping")
-    assert {(t, n) for t, n, _ in resources(*kinds)} == {("compute", "AutoScalingGroup"), ("workload", "OrdersTrigger")}
+    assert {(t, n) for t, n, _ in resources(*kinds)} == {
+        ("compute", "AutoScalingGroup"),
+        ("workload", "OrdersTrigger"),
+        # Always on: what it feeds asks the record itself.
+        ("configuration", "Trigger"),
+    }
     assert {(t, n) for t, n, r in resources() if "ReservedConcurrentExecutions" in r.get("Properties", {})} == {
         ("workload", "Orders")
     }

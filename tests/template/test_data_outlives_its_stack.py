@@ -14,8 +14,12 @@ HOLD_DATA = (
     "AWS::SecretsManager::Secret",
     "AWS::SQS::Queue",
 )
-# Holds copies of events about executions that Step Functions remembers for 90 days.
-HOLDS_NOTHING_OF_ITS_OWN = {("template", "Undelivered")}
+# Copies of events: about executions that Step Functions remembers for 90 days, and about parameters that are there.
+HOLDS_NOTHING_OF_ITS_OWN = {
+    ("template", "Undelivered"),
+    ("template", "ParameterChanges"),
+    ("template", "ParametersNotCarried"),
+}
 HOLDERS = [found for found in resources(*HOLD_DATA) if found[:2] not in HOLDS_NOTHING_OF_ITS_OWN]
 
 

@@ -17,8 +17,9 @@ def test_every_folder_of_functions_is_deployed() -> None:
 @pytest.mark.parametrize("name", sorted(FUNCTIONS))
 def test_a_function_ends_by_itself_and_is_traced_and_logged(name: str) -> None:
     function = FUNCTIONS[name]
-    # One reads the log of an old database, for a while, and another waits for it.
-    assert 0 < function["Timeout"] <= {"SqlFunction": 120, "StandbyFunction": 150}.get(name, 60)
+    # One reads the log of an old database, for a while, another waits for it; and one compares what two regions have.
+    longer = {"SqlFunction": 120, "StandbyFunction": 150, "ParameterSyncFunction": 900}
+    assert 0 < function["Timeout"] <= longer.get(name, 60)
     assert function["Tracing"] == "Active"
     assert function["Runtime"] == "python3.13"
     assert function["LoggingConfig"] == {"LogGroup": {"Ref": "FunctionsLog"}}
@@ -32,6 +33,23 @@ def test_the_sample_function_ends_by_itself_and_is_traced_and_logged() -> None:
     # Lambda gives a message back while its function may still be at work on it, if this is shorter.
     queue = TEMPLATES["workload"]["Resources"]["OrdersQueue"]["Properties"]
     assert queue["VisibilityTimeout"] >= 6 * orders["Timeout"]
+
+
+def test_a_parameter_that_was_not_carried_comes_back_and_is_then_told_of() -> None:
+    function = FUNCTIONS["ParameterSyncFunction"]
+    queue = MAIN["Resources"]["ParameterChanges"]["Properties"]
+    assert queue["VisibilityTimeout"] >= function["Timeout"]
+    dead = {"Fn::GetAtt": ["ParametersNotCarried", "Arn"]}
+    assert queue["RedrivePolicy"]["deadLetterTargetArn"] == function["DeadLetterQueue"]["TargetArn"] == dead
+    configuration = TEMPLATES["configuration"]["Resources"]
+    alarm = configuration["NotCarried"]["Properties"]
+    assert alarm["Dimensions"] == [
+        {"Name": "QueueName", "Value": MAIN["Resources"]["ParametersNotCarried"]["Properties"]["QueueName"]}
+    ]
+    assert alarm["AlarmActions"] == [{"Ref": "Alarms"}]
+    for name in ("Changes", "Recorded", "Hourly", "Weekly"):
+        for target in configuration[name]["Properties"]["Targets"]:
+            assert target["DeadLetterConfig"] == {"Arn": {"Ref": "DeadLettersArn"}}
 
 
 LOGS = resources("AWS::Logs::LogGroup")
@@ -58,14 +76,14 @@ def test_what_is_not_told_is_not_lost() -> None:
     assert config["DestinationConfig"]["OnFailure"]["Destination"] == {"Fn::GetAtt": ["Undelivered", "Arn"]}
 
 
-@pytest.mark.parametrize("name", sorted(set(FUNCTIONS) - {"PairFunction", "SqlFunction"}))
+@pytest.mark.parametrize("name", sorted(set(FUNCTIONS) - {"PairFunction", "ParameterSyncFunction", "SqlFunction"}))
 def test_the_functions_of_a_switch_are_in_dr_alone(name: str) -> None:
     assert MAIN["Resources"][name]["Condition"] == "IsDr"
 
 
 def test_each_region_looks_into_its_database_from_inside() -> None:
     """With all that the function is made of."""
-    for name in ("SqlFunction", "PilotLightLayer", "DependenciesLayer", "Network"):
+    for name in ("SqlFunction", "ParameterSyncFunction", "PilotLightLayer", "DependenciesLayer", "Network"):
         assert "Condition" not in MAIN["Resources"][name]
     assert FUNCTIONS["SqlFunction"]["FunctionName"] == {"Fn::Sub": "${Environment}-sql"}
     assert MAIN["Resources"]["Failover"]["Properties"]["DefinitionSubstitutions"]["SqlFunctionArn"] == {

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import tomllib
 
-from pilotlight.config import Environment, Names, settings_from
+from pilotlight.config import Environment, Names, crossing_from, settings_from
 
 from .templates import MAIN, ROOT, TEMPLATES, resources, steps
 
@@ -70,6 +70,9 @@ def test_the_orchestrator_is_set_by_the_parameters_that_the_templates_make() -> 
     settings = settings_from(written, "/dev/pilotlight/config")
     assert settings.capacity.maximum == 4
     assert settings.workload_functions == ()
+    crossing = crossing_from(written, "/dev/pilotlight/config", "dev")
+    assert (crossing.paths, crossing.exclude, crossing.rewrite) == (("/dev",), (), {})
+    assert {"sync-paths", "sync-exclude", "sync-rewrite"} <= set(written)
 
 
 def test_the_functions_find_what_they_look_for_by_name() -> None:
@@ -86,6 +89,8 @@ def test_the_functions_find_what_they_look_for_by_name() -> None:
     assert named("compute", "LoadBalancer", "Name") == names.load_balancer
     assert named("template", "Failover", "Name") == names.failover
     assert named("template", "SqlFunction", "FunctionName") == names.sql
+    assert named("template", "ParameterSyncFunction", "FunctionName") == names.parameter_sync
+    assert named("configuration", "Changes", "Name") == names.parameter_sync
     # It freezes databases by their parameter group, and names that like the database.
     assert named("database", "ParameterGroup", "DBParameterGroupName") == names.database
 

@@ -26,6 +26,7 @@ NO_RESOURCE_LEVEL = {
     "logs:ListLogDeliveries",
     "logs:PutResourcePolicy",
     "logs:UpdateLogDelivery",
+    "ssm:DescribeParameters",
     "ssm:UpdateInstanceInformation",
     "ssmmessages:CreateControlChannel",
     "ssmmessages:CreateDataChannel",
@@ -320,6 +321,24 @@ def test_a_switch_cannot_switch_itself_off(name: str, functions: list[str]) -> N
         "lambda:DeleteFunctionConcurrency",
     }
     assert [resource["Fn::Sub"].split(":lambda:")[1] for resource in many(denied["Resource"])] == functions
+
+
+def test_the_sync_writes_parameters_of_the_other_region_alone() -> None:
+    """Half of why it cannot loop, and why it cannot harm the region that serves."""
+    policies = MAIN["Resources"]["ParameterSyncFunction"]["Properties"]["Policies"]
+    reading = ("Get", "List", "Describe")
+    writing = [
+        statement
+        for statement in statements(policies)
+        for action in many(statement["Action"])
+        if statement["Effect"] == "Allow" and action.startswith("ssm:") and not action.split(":")[1].startswith(reading)
+    ]
+    assert writing
+    other = {"Fn::If": ["IsPrimary", {"Ref": "DrRegion"}, {"Ref": "PrimaryRegion"}]}
+    assert all(statement["Condition"]["StringEquals"]["aws:RequestedRegion"] == other for statement in writing)
+    (denied,) = [statement for statement in statements(policies) if statement["Effect"] == "Deny"]
+    assert set(many(denied["Action"])) == {"ssm:PutParameter", "ssm:DeleteParameters"}
+    assert denied["Resource"]["Fn::Sub"].endswith("parameter/${Environment}/pilotlight/*")
 
 
 @pytest.mark.parametrize(("name", "statement"), ALLOWED)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pilotlight.errors import PreconditionFailed
-from pilotlight.model import Budgets, Capacity, Settings
+from pilotlight.model import Budgets, Capacity, Crossing, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -126,6 +127,11 @@ class Names:
         return f"{self.environment}-dr-failback"
 
     @property
+    def parameter_sync(self) -> str:
+        """Function, event rule and queue that carry the team's parameters, in both regions."""
+        return f"{self.environment}-parameter-sync"
+
+    @property
     def retired_prefix(self) -> str:
         """What the names of all retired databases begin with."""
         return f"{self.database}-retired-"
@@ -216,3 +222,59 @@ def settings_from(parameters: Mapping[str, str], path: str) -> Settings:
         application_host=optional("application-host"),
         workload_functions=tuple(name.strip() for name in optional("workload-functions").split(",") if name.strip()),
     )
+
+
+def crossing_from(parameters: Mapping[str, str], path: str, environment: str) -> Crossing:
+    """Turn parameters into what crosses between the regions.
+
+    Parameters
+    ----------
+    parameters
+        Name (the part after ``path``) to value. ``-`` or a missing one means none.
+    path
+        Where they were read, for messages.
+    environment
+        Its own path, ``/<environment>/``, always crosses.
+
+    Raises
+    ------
+    PreconditionFailed
+        One is not what it should be; the message names it and the way out.
+    """
+
+    def text(name: str) -> str:
+        value = parameters.get(name, "-").strip()
+        return "" if value == "-" else value
+
+    def paths(name: str) -> tuple[str, ...]:
+        found = tuple(part.strip() for part in text(name).split(",") if part.strip())
+        wrong = [part for part in found if not part.startswith("/")]
+        if wrong:
+            raise PreconditionFailed(
+                f"parameter {path}/{name} has {wrong[0]!r}: paths begin with a slash and are separated by commas; "
+                "nothing was carried. Correct it; the next reconciliation heals the rest"
+            )
+        return found
+
+    return Crossing(
+        environment=environment,
+        paths=(f"/{environment}", *paths("sync-paths")),
+        exclude=paths("sync-exclude"),
+        rewrite=_rewrite_from(text("sync-rewrite"), f"{path}/sync-rewrite"),
+    )
+
+
+def _rewrite_from(text: str, name: str) -> dict[str, dict[str, str]]:
+    try:
+        found = json.loads(text or "{}")
+    except ValueError:
+        found = None
+    if not isinstance(found, dict) or not all(
+        isinstance(regions, dict) and all(isinstance(value, str) and value for value in regions.values())
+        for regions in found.values()
+    ):
+        raise PreconditionFailed(
+            f'parameter {name} is not of the form {{"/path/name": {{"region": "value"}}}}: nothing was carried. '
+            "Correct it; the next reconciliation heals the rest"
+        )
+    return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -406,3 +406,41 @@ class Proof:
     applier_running: bool
     detail: str = ""
     executed: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A parameter of the team's, with all that is carried. Its value is in no representation of it, so in no log."""
+
+    name: str
+    type: str
+    value: str = field(repr=False)
+    version: int = 0
+    tier: str = "Standard"
+    data_type: str = "text"
+    description: str = ""
+    allowed_pattern: str = ""
+    policies: tuple[str, ...] = ()
+    key: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ParameterVersion:
+    """One version of a parameter, as labels need it: what it held, and what it is called."""
+
+    version: int
+    type: str
+    value: str = field(repr=False)
+    allowed_pattern: str = ""
+    labels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Crossing:
+    """Which parameters of the team's cross between the regions, and which change on the way."""
+
+    environment: str
+    paths: tuple[str, ...]
+    exclude: tuple[str, ...] = ()
+    rewrite: Mapping[str, Mapping[str, str]] = field(default_factory=dict)

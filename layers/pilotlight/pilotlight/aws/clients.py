@@ -3,6 +3,7 @@
 ``near`` is for the region the function runs in. ``far`` is for the other one when it may be lost: a call there must
 neither wait nor insist, whatever it is for. ``patient`` is for the other one when it is known to answer: a planned
 switch, in either direction, and the building of a standby. ``at`` chooses between near and patient by the region.
+``steady`` is for work in bulk on which no switch waits.
 
 How long a freeze may last when the other region is lost in the middle of it, and even hangs: one patient call ends
 after 3 + 15 s and is not repeated here, so a state that makes one such call and is retried twice (after at most 1 and
@@ -23,6 +24,8 @@ from botocore.config import Config
 _NEAR = Config(connect_timeout=3, read_timeout=10, retries={"total_max_attempts": 3, "mode": "standard"})
 # Long enough for a function of the other side that starts cold inside its network. Once: the state machines retry.
 _PATIENT = Config(connect_timeout=3, read_timeout=15, retries={"total_max_attempts": 1, "mode": "standard"})
+# Work in bulk that nobody waits for: it slows down when it is throttled, instead of failing or of starving others.
+_STEADY = Config(connect_timeout=3, read_timeout=10, retries={"total_max_attempts": 6, "mode": "adaptive"})
 _FAR = Config(connect_timeout=2, read_timeout=2, retries={"total_max_attempts": 1, "mode": "standard"})
 
 # A list that another function makes takes it up to two minutes; asked twice, it would be made twice at once.
@@ -56,3 +59,9 @@ def far(service: str, region: str) -> Any:
 def listening(service: str, region: str) -> Any:
     """Make (once) a client that waits for what takes long in any region: a function that reads a database's log."""
     return boto3.client(service, region_name=region, config=_LISTENING)  # type: ignore[call-overload]
+
+
+@cache
+def steady(service: str, region: str) -> Any:
+    """Make (once) a client for work in bulk in either region: it takes throttling as a request to slow down."""
+    return boto3.client(service, region_name=region, config=_STEADY)  # type: ignore[call-overload]

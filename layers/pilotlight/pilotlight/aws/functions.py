@@ -30,3 +30,8 @@ def ask(name: str, payload: Json, client: Any) -> Json:
         raise (known or FatalError)(f"{name}: {body.get('errorMessage', 'failed without a message')}")
     result: Json = body
     return result
+
+
+def send_off(name: str, payload: Json, client: Any) -> None:
+    """Call a function and don't wait for it."""
+    client.invoke(FunctionName=name, InvocationType="Event", Payload=json.dumps(payload).encode())

@@ -1,0 +1,393 @@
+"""Carries the team's parameters from the active region to the other one: by event, and by comparing both sides.
+
+The same function stands in both regions, and each call asks both records first: the region that is not active does
+nothing, whatever wakes it.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from aws_lambda_powertools import Logger
+from botocore.exceptions import BotoCoreError, ClientError
+
+from pilotlight.aws import clients, faults, functions, parameter_store, parameters, rules
+from pilotlight.config import crossing_from
+from pilotlight.decide import parameters as decide
+from pilotlight.errors import PilotLightError, PreconditionFailed, TransientError
+from pilotlight.step import Call, serve
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pilotlight.model import Crossing, Json, Parameter, ParameterVersion
+
+logger = Logger(service="parameter-sync")
+
+_TRIES = 5
+# Up to so many parameters labels are compared each time: no listing has them, so that each costs both sides' history.
+_LABELS_UP_TO = 250
+# Enough for one more parameter and for the answer.
+_SPARE_MILLISECONDS = 60_000
+_ASKED_AGAIN_SECONDS = 10
+_TOLD = 1000
+_TOLD_IN_AN_ERROR = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """From where to where parameters are carried now, and which."""
+
+    region: str
+    target: str
+    crossing: Crossing
+
+    @property
+    def source(self) -> Any:
+        """Client of the region that is read."""
+        return clients.steady("ssm", self.region)
+
+    @property
+    def destination(self) -> Any:
+        """Client of the region that is written."""
+        return clients.steady("ssm", self.target)
+
+    def copy_of(self, source: Parameter | None) -> Parameter | None:
+        """Say what the copy of a parameter should be."""
+        return decide.copy_of(source, self.crossing, self.region, self.target) if source else None
+
+    def rewritten(self, name: str) -> str | None:
+        """Say what a value is instead of the source's, if it is."""
+        return self.crossing.rewrite.get(name, {}).get(self.target)
+
+
+def _way(call: Call) -> Way | str:
+    """Say from where to where, or why nothing is carried. Asked anew by each call: nothing here is remembered."""
+    environment = call.environment
+    if reason := _standing_by(call):
+        return reason
+    region, target = environment.region, _target(call)
+    path = f"{environment.prefix}/config"
+    settings = parameters.under(path, clients.steady("ssm", region))
+    return Way(region, target, crossing_from(settings, path, environment.name))
+
+
+def _target(call: Call) -> str:
+    environment = call.environment
+    in_primary = environment.region == environment.primary_region
+    return environment.dr_region if in_primary else environment.primary_region
+
+
+def _standing_by(call: Call) -> str:
+    """Ask both records."""
+    region, target = call.environment.region, _target(call)
+    name = f"{call.environment.prefix}/active-region"
+    own = parameter_store.value(name, clients.steady("ssm", region))
+    others = parameter_store.value(name, clients.steady("ssm", target)) if own == region else None
+    return decide.standing_by(region, target, own or "nothing", others)
+
+
+# --- One parameter
+
+
+def synchronise(way: Way, name: str) -> str:
+    """Make one copy equal to what its source is now, and say what was done.
+
+    After each writing the source is asked again: of two that carry the same parameter at once, whoever writes last sees
+    the newest.
+    """
+    for _ in range(_TRIES):
+        source, copy = parameter_store.read(name, way.source), parameter_store.read(name, way.destination)
+        fact, present = (source[0] if source else None), (copy[0] if copy else None)
+        if not decide.crosses_both(name, fact, present, way.crossing, way.target):
+            return "left"
+        change = decide.change(name, fact, way.copy_of(fact), present)
+        done = change.do if change.do == "nothing" or _carry_out(way, change) else ""
+        labelled = bool(source and done) and _label(way, name, source[1] if source else (), change.do, copy)
+        if done == "nothing" and not labelled:
+            return "equal"
+        if done and parameter_store.version(name, way.source) == (fact.version if fact else 0):
+            return _PAST.get(done, "labelled")
+    raise TransientError(f"{name} changes faster than it can be carried")
+
+
+_PAST = {
+    "create": "created", "update": "updated", "replace": "replaced", "delete": "deleted", "tag": "tagged",
+}  # fmt: skip
+
+
+def _carry_out(way: Way, change: decide.Change) -> bool:
+    """Carry a change out; say whether the copy was still what the change was decided on."""
+    client, name, wanted = way.destination, change.name, change.parameter
+    if change.do in ("delete", "replace"):
+        parameter_store.delete([name], client)
+    if change.do in ("create", "replace") and wanted:
+        return parameter_store.create(wanted, client)
+    fresh = True
+    if change.do == "update" and wanted:
+        written = parameter_store.overwrite(wanted, client, policies_off=change.policies_off)
+        fresh = written == change.seen_version + 1
+    parameter_store.tag(name, change.tags_on, change.tags_off, client)
+    return fresh
+
+
+def _label(
+    way: Way,
+    name: str,
+    source: tuple[ParameterVersion, ...],
+    did: str,
+    copy: tuple[Parameter, tuple[ParameterVersion, ...]] | None,
+) -> bool:
+    """Name the copy's versions as the source's; say whether anything was to be done."""
+    before = copy[1] if copy and did not in ("create", "replace") else ()
+    if not any(version.labels for version in (*source, *before)):
+        return False
+    versions = before if did in ("nothing", "tag") else parameter_store.versions(name, way.destination)
+    plan = decide.labels(source, versions, way.rewritten(name))
+    if not plan.anything:
+        return False
+    client = way.destination
+    for number, labels in plan.off:
+        parameter_store.unlabel(name, number, labels, client)
+    for number, labels in plan.on:
+        parameter_store.label(name, number, labels, client)
+    if plan.again:
+        _label_anew(way, name, plan.again)
+    return True
+
+
+def _label_anew(way: Way, name: str, versions: tuple[ParameterVersion, ...]) -> None:
+    """Write old values once more to have something to label, and the present one after them."""
+    client = way.destination
+    found = parameter_store.read(name, client)
+    if found is None:
+        return
+    present = found[0]
+    try:
+        for version in versions:
+            old = replace(present, value=version.value, allowed_pattern=version.allowed_pattern)
+            parameter_store.label(name, parameter_store.overwrite(old, client), version.labels, client)
+    finally:
+        parameter_store.overwrite(present, client)
+
+
+# --- Events
+
+
+def carry(call: Call) -> Json:
+    """Carry what a batch of events names. An event only says where to look: what counts is what is there now."""
+    records = call.payload["Records"]
+    bodies = {record["messageId"]: json.loads(record["body"]) for record in records}
+    way = _way(call)
+    if isinstance(way, str):
+        return {"outcome": "standing by", "detail": way, "batchItemFailures": []}
+    failed: list[str] = []
+    done: Counter[str] = Counter()
+    seen: dict[str, bool] = {}
+    for message, body in bodies.items():
+        name = str(body.get("detail", {}).get("name", ""))
+        # What a schedule or the record should have started comes back this way when its message is redriven.
+        if name in ("", f"{call.environment.prefix}/active-region"):
+            asked = {key: body[key] for key in ("after", "labels") if key in body}
+            if not _tried(lambda asked=asked: _reconciled(replace(call, payload=asked))):
+                failed.append(message)
+            continue
+        if name not in seen:
+            seen[name] = decide.crosses(name, way.crossing, way.target) is False or _carried(way, name, done)
+        if not seen[name]:
+            failed.append(message)
+    return {"outcome": "carried", **done, "batchItemFailures": [{"itemIdentifier": message} for message in failed]}
+
+
+def _carried(way: Way, name: str, done: Counter[str]) -> bool:
+    return _tried(lambda: done.update([synchronise(way, name)]))
+
+
+def _tried(work: Any) -> bool:
+    try:
+        work()
+    except (PilotLightError, ClientError, BotoCoreError) as error:
+        family = faults.sorted_into_family(error)
+        logger.error("not carried; the message comes back", family=type(family).__name__, reason=str(family))
+        return False
+    return True
+
+
+# --- Both sides
+
+
+def reconcile(call: Call) -> Json:
+    """Compare both sides and carry what differs, in the order of names, as far as the time goes.
+
+    Payload: ``dry_run`` only says what differs; ``labels`` compares labels too (by itself for few parameters);
+    ``after`` is where an earlier call stopped; ``wait`` says that somebody reads the answer and calls again. Nobody
+    waits for a scheduled one: it goes on by itself, and fails when anything could not be carried.
+    """
+    return _reconciled(call)
+
+
+def _reconciled(call: Call) -> Json:
+    payload = call.payload
+    if not payload.get("dry_run"):
+        _turn(call)
+    way = _way(call)
+    if isinstance(way, str):
+        return {"outcome": "standing by", "detail": way, "done": True}
+    answer = _compared(call, way)
+    if payload.get("wait") or payload.get("dry_run"):
+        return answer
+    if not answer["done"]:
+        again = {"action": "reconcile", "after": answer["after"], "labels": answer["labels"]}
+        functions.send_off(call.context.function_name, again, clients.steady("lambda", way.region))
+    if answer.get("failed"):
+        told = "; ".join(f"{one['name']}: {one['reason']}" for one in answer["failures"][:_TOLD_IN_AN_ERROR])
+        raise PreconditionFailed(
+            f"{answer['failed']} of {answer['compared']} parameters were not carried to {way.target}, all others were: "
+            f"{told}. Mend the cause, then redrive the dead-letter queue or run `make sync`"
+        )
+    return answer
+
+
+def _turn(call: Call) -> None:
+    """Let the rule of this region follow the record. A rule in the wrong state does no harm."""
+    region = call.environment.region
+    active = parameter_store.value(f"{call.environment.prefix}/active-region", clients.steady("ssm", region)) == region
+    if rules.switch(call.environment.names.parameter_sync, clients.steady("events", region), on=active):
+        logger.info("the rule of this region was switched", on=active)
+
+
+def _compared(call: Call, way: Way) -> Json:
+    with ThreadPoolExecutor(2) as pool:
+        sources, copies = pool.map(lambda region: _listed(way, region), (way.region, way.target))
+    difference, refused = decide.differences(sources, copies, way.crossing, way.region, way.target)
+    payload = call.payload
+    labels = bool(payload.get("labels") if payload.get("labels") is not None else difference.compared <= _LABELS_UP_TO)
+    after = str(payload.get("after", ""))
+    changes = {change.name: change for change in difference.changes}
+    named = [name for name in sources if labels and decide.crosses(name, way.crossing, way.target)]
+    todo = [name for name in sorted({*changes, *named, *refused}) if name > after]
+    # Listing took a while, and so does writing: a switch in the meantime turns the direction.
+    asked = time.monotonic()
+    if (difference.changes or labels) and (reason := _standing_by(call)):
+        return {"outcome": "standing by", "detail": reason, "done": True}
+    run = _Run(way, labels=labels, dry=bool(payload.get("dry_run")), refused=refused)
+    if not run.dry:
+        run.delete([change.name for change in difference.changes if change.do == "delete" and change.name > after])
+    for name in todo:
+        if time.monotonic() - asked > _ASKED_AGAIN_SECONDS:
+            asked = time.monotonic()
+            if reason := _standing_by(call):
+                return {"outcome": "standing by", "detail": reason, "done": True}
+        if call.context.get_remaining_time_in_millis() < _SPARE_MILLISECONDS or len(run.told) >= _TOLD:
+            break
+        run.one(name, changes.get(name), look=name in copies)
+        after = name
+    return {
+        "outcome": "compared" if run.dry else "reconciled",
+        "done": not todo or after == todo[-1],
+        "after": after,
+        "labels": labels,
+        "source": way.region,
+        "target": way.target,
+        "compared": difference.compared,
+        "left": difference.left,
+        "kept": difference.kept,
+        **{done: run.counts[done] for done in (*_PAST.values(), "labelled", "failed")},
+        "differences": run.told,
+        "failures": run.failures,
+    }
+
+
+def _listed(way: Way, region: str) -> Mapping[str, Parameter]:
+    return parameter_store.listed(
+        decide.roots(way.crossing),
+        clients.steady("ssm", region),
+        clients.steady("resourcegroupstaggingapi", region),
+    )
+
+
+class _Run:
+    """What one reconciliation does, and what it says of it."""
+
+    def __init__(self, way: Way, *, labels: bool, dry: bool, refused: Mapping[str, str]) -> None:
+        self.dry = dry
+        self.counts: Counter[str] = Counter()
+        self.told: list[Json] = []
+        self.failures: list[Json] = []
+        self._way = way
+        self._labels = labels
+        self._refused = refused
+
+    def delete(self, names: list[str]) -> None:
+        """Delete copies whose source is still gone, ten a call."""
+        for some in parameter_store.chunks(names):
+            if self._tried(", ".join(some), lambda some=some: self._delete(some)):
+                self.counts["deleted"] += len(some)
+
+    def _delete(self, names: list[str]) -> None:
+        back = parameter_store.existing(names, self._way.source)
+        gone = [name for name in names if name not in back]
+        if gone:
+            parameter_store.delete(gone, self._way.destination)
+
+    def one(self, name: str, change: decide.Change | None, *, look: bool) -> None:
+        """Carry one parameter; if its copy is no longer what was listed, afresh."""
+        if name in self._refused:
+            self._failed(name, self._refused[name])
+        elif self.dry:
+            self._tell(name, change, look=look)
+        elif change is None or change.do != "delete":
+            self._tried(name, lambda: self._carry(name, change))
+
+    def _carry(self, name: str, change: decide.Change | None) -> None:
+        if change and (self._labels or not _carry_out(self._way, change)):
+            self.counts[synchronise(self._way, name)] += 1
+        elif change:
+            self.counts[_PAST[change.do]] += 1
+        elif _relabelled(self._way, name):
+            self.counts["labelled"] += 1
+
+    def _tell(self, name: str, change: decide.Change | None, *, look: bool) -> None:
+        if change:
+            self.told.append({"name": name, "do": change.do, "differs": list(change.differs)})
+            self.counts[_PAST[change.do]] += 1
+        elif look and _labels_differ(self._way, name):
+            self.told.append({"name": name, "do": "label", "differs": ["labels"]})
+            self.counts["labelled"] += 1
+
+    def _tried(self, name: str, work: Any) -> bool:
+        try:
+            work()
+        except (PilotLightError, ClientError, BotoCoreError) as error:
+            self._failed(name, str(faults.sorted_into_family(error)))
+            return False
+        return True
+
+    def _failed(self, name: str, reason: str) -> None:
+        self.counts["failed"] += 1
+        self.failures.append({"name": name, "reason": reason})
+        logger.error("not carried", parameter=name, reason=reason)
+
+
+def _labels_differ(way: Way, name: str) -> bool:
+    source = parameter_store.versions(name, way.source)
+    copy = parameter_store.versions(name, way.destination)
+    return decide.labels(source, copy, way.rewritten(name)).anything
+
+
+def _relabelled(way: Way, name: str) -> bool:
+    """Bring the labels of an equal pair in line, by the histories alone; say whether anything was to be done."""
+    return _labels_differ(way, name) and synchronise(way, name) not in ("equal", "left")
+
+
+_serve = serve("parameter-sync", {"carry": carry, "reconcile": reconcile})
+
+
+def handler(event: Json, context: Any) -> Json:
+    """Take a batch of the queue, or a call that says what to do."""
+    return _serve({"action": "carry", **event} if "Records" in event else event, context)

@@ -1,0 +1,298 @@
+"""Which of the team's parameters cross to the other region, and what makes its copies equal.
+
+Invariant: a region carries only while both regions' records name it, and writes only into the other one. There is one
+record in each region, so this cannot hold for both regions at once: what one carries, the other never carries back.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from pilotlight.errors import PreconditionFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pilotlight.model import Crossing, Parameter, ParameterVersion
+
+# On a copy: the region that it came from. Only what carries it is ever deleted.
+MARK = "pilotlight:synced"
+_AWS_KEY = "alias/aws/ssm"
+_IMAGE = "aws:ec2:image"
+_TIERS = ("Standard", "Intelligent-Tiering", "Advanced")
+
+type Do = Literal["nothing", "create", "update", "replace", "delete", "tag"]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What makes a copy equal: what to do, what to write, and in which words to tell it."""
+
+    name: str
+    do: Do = "nothing"
+    parameter: Parameter | None = None
+    differs: tuple[str, ...] = ()
+    tags_on: Mapping[str, str] = field(default_factory=dict)
+    tags_off: tuple[str, ...] = ()
+    policies_off: bool = False
+    seen_version: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """What gives a copy's versions the names that the source's have.
+
+    ``again`` holds what the copy has no version of: written anew in this order, each with its labels, and after them
+    the present value once more.
+    """
+
+    off: tuple[tuple[int, tuple[str, ...]], ...] = ()
+    on: tuple[tuple[int, tuple[str, ...]], ...] = ()
+    again: tuple[ParameterVersion, ...] = ()
+
+    @property
+    def anything(self) -> bool:
+        """Whether there is anything to do."""
+        return bool(self.off or self.on or self.again)
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """All that two sides differ in; and how many parameters were compared, stay where they are, or are kept."""
+
+    changes: tuple[Change, ...]
+    compared: int
+    left: int
+    kept: int
+
+
+def standing_by(region: str, other: str, own_record: str, others_record: str | None) -> str:
+    """Say why a region carries nothing now; nothing if it is the one that carries.
+
+    Parameters
+    ----------
+    region, other
+        The region that asks, and the one that it would write into.
+    own_record, others_record
+        Who is active by the record in each of them; None where there is none yet.
+
+    Raises
+    ------
+    PreconditionFailed
+        The two records disagree. It passes when the other region's is put right.
+    """
+    if own_record != region:
+        return f"{own_record} is recorded as active"
+    if others_record is None:
+        return f"{other} is not deployed yet"
+    if others_record != region:
+        raise PreconditionFailed(
+            f"{region} records itself as active, and {other} records {others_record}: nothing was carried, or an old "
+            f"side could overwrite a new one. Close {other} as it is described for a region that comes back (that "
+            "rewrites its record); the next reconciliation carries everything"
+        )
+    return ""
+
+
+def roots(crossing: Crossing) -> tuple[str, ...]:
+    """Reduce paths to those that lie in no other one, so that nothing is listed twice."""
+    paths = {path.rstrip("/") or "/" for path in crossing.paths}
+    return tuple(sorted(path for path in paths if not any(path != other and under(path, other) for other in paths)))
+
+
+def under(name: str, path: str) -> bool:
+    """Tell whether a name is a path or lies below it."""
+    return path == "/" or name == path or name.startswith(f"{path.rstrip('/')}/")
+
+
+def crosses(name: str, crossing: Crossing, target: str, data_type: str = "text") -> bool:
+    """Decide whether a parameter crosses into the target region."""
+    if under(name, "/aws") or under(name, f"/{crossing.environment}/pilotlight") or data_type == _IMAGE:
+        return False
+    if any(under(name, path) for path in crossing.exclude):
+        return False
+    # What is rewritten for some regions and not for this one belongs to the regions.
+    if name in crossing.rewrite and target not in crossing.rewrite[name]:
+        return False
+    return any(under(name, path) and name != path for path in crossing.paths)
+
+
+def copy_of(source: Parameter, crossing: Crossing, region: str, target: str) -> Parameter:
+    """Say what the copy of a parameter should be in the target region: rewritten, under a key of there, and marked."""
+    value = crossing.rewrite.get(source.name, {}).get(target, source.value)
+    tags = {key: text for key, text in source.tags.items() if _carried(key)} | {MARK: region}
+    key = ""
+    if source.type == "SecureString":
+        key = source.key if source.key.endswith(_AWS_KEY) else f"alias/{crossing.environment}-pilotlight"
+    return dataclasses.replace(source, value=value, tags=tags, key=key)
+
+
+def _carried(tag: str) -> bool:
+    return tag != MARK and not tag.startswith("aws:")
+
+
+def change(name: str, source: Parameter | None, wanted: Parameter | None, copy: Parameter | None) -> Change:
+    """Decide what makes one copy equal.
+
+    Parameters
+    ----------
+    source
+        The parameter in the active region; None where there is none.
+    wanted
+        What `copy_of` says of it.
+    copy
+        What the other region has now.
+
+    Raises
+    ------
+    PreconditionFailed
+        The copy is of another type, which no API can change, and is not ours to replace.
+    """
+    if source is None or wanted is None:
+        if copy is None or MARK not in copy.tags:
+            return Change(name)
+        return Change(name, "delete", differs=("deleted",), seen_version=copy.version)
+    if copy is None:
+        return Change(name, "create", wanted, ("missing",))
+    if copy.type != wanted.type:
+        if MARK not in copy.tags:
+            raise PreconditionFailed(
+                f"{name} is a {wanted.type} in the active region and in the other a {copy.type} that this sync has not "
+                "made: nothing was changed. Delete the other one by hand; the next reconciliation makes it anew"
+            )
+        return Change(name, "replace", wanted, ("type",), seen_version=copy.version)
+    differs = _contents(wanted, copy)
+    wrong = {key: text for key, text in wanted.tags.items() if key != MARK and copy.tags.get(key) != text}
+    off = tuple(sorted(key for key in copy.tags if _carried(key) and key not in wanted.tags))
+    # Ours from now on: what is written here, and what this sync once carried in the other direction.
+    mark = {MARK: wanted.tags[MARK]} if MARK not in copy.tags and (differs or MARK in source.tags) else {}
+    if not differs and not wrong and not off and not mark:
+        return Change(name)
+    return Change(
+        name,
+        "update" if differs else "tag",
+        # A copy keeps its key: the team may have chosen it.
+        dataclasses.replace(wanted, key=copy.key or wanted.key, tier=_higher(wanted.tier, copy.tier)),
+        (*differs, *(("tags",) if wrong or off else ()), *(("mark",) if mark else ())),
+        tags_on=wrong | mark,
+        tags_off=off,
+        policies_off=bool(copy.policies) and not wanted.policies,
+        seen_version=copy.version,
+    )
+
+
+def _contents(wanted: Parameter, copy: Parameter) -> tuple[str, ...]:
+    return tuple(
+        word
+        for word, differs in (
+            ("value", wanted.value != copy.value),
+            # An advanced parameter cannot become a standard one again.
+            ("tier", _higher(wanted.tier, copy.tier) != copy.tier),
+            ("description", wanted.description != copy.description),
+            ("data type", wanted.data_type != copy.data_type),
+            ("allowed pattern", wanted.allowed_pattern != copy.allowed_pattern),
+            ("policies", _policies(wanted) != _policies(copy)),
+        )
+        if differs
+    )
+
+
+def _higher(one: str, other: str) -> str:
+    ranked = [tier for tier in (one, other) if tier in _TIERS]
+    return max(ranked, key=_TIERS.index, default=one)
+
+
+def _policies(parameter: Parameter) -> list[str]:
+    """Bring policies into one form: the order and the blanks of their texts mean nothing."""
+    return sorted(json.dumps(json.loads(text), sort_keys=True) for text in parameter.policies)
+
+
+def differences(
+    sources: Mapping[str, Parameter],
+    copies: Mapping[str, Parameter],
+    crossing: Crossing,
+    region: str,
+    target: str,
+) -> tuple[Difference, dict[str, str]]:
+    """Compare two sides.
+
+    Returns
+    -------
+    tuple
+        What differs, in the order of names; and, by name, why something can be changed by nobody but a person.
+    """
+    changes: list[Change] = []
+    refused: dict[str, str] = {}
+    left = kept = compared = 0
+    for name in sorted(sources.keys() | copies.keys()):
+        source, copy = sources.get(name), copies.get(name)
+        if not crosses_both(name, source, copy, crossing, target):
+            left += 1
+            continue
+        compared += 1
+        wanted = copy_of(source, crossing, region, target) if source else None
+        try:
+            found = change(name, source, wanted, copy)
+        except PreconditionFailed as error:
+            refused[name] = str(error)
+            continue
+        if found.do != "nothing":
+            changes.append(found)
+        elif source is None:
+            kept += 1
+    return Difference(tuple(changes), compared, left, kept), refused
+
+
+def crosses_both(name: str, source: Parameter | None, copy: Parameter | None, crossing: Crossing, target: str) -> bool:
+    """Decide whether a parameter crosses, by what either side says of it."""
+    kinds = [side.data_type for side in (source, copy) if side] or ["text"]
+    return all(crosses(name, crossing, target, kind) for kind in kinds)
+
+
+def labels(
+    source: tuple[ParameterVersion, ...], copy: tuple[ParameterVersion, ...], rewritten: str | None = None
+) -> Labels:
+    """Decide what names the copy's versions as the source's are named.
+
+    Versions have other numbers on each side, so a label is compared by what it stands for: type and value.
+
+    Parameters
+    ----------
+    source, copy
+        All versions of each side, oldest first. The last ones are equal already.
+    rewritten
+        What the copy's value is instead of the source's. Then only labels of the present version have a meaning there.
+    """
+    named = source if rewritten is None else tuple(dataclasses.replace(v, value=rewritten) for v in source[-1:])
+    wanted = {label: version for version in named for label in version.labels}
+    have = {label: version for version in copy for label in version.labels}
+    off: dict[int, list[str]] = {}
+    for label, version in have.items():
+        if label not in wanted:
+            off.setdefault(version.version, []).append(label)
+    on: dict[int, list[str]] = {}
+    again: dict[int, list[str]] = {}
+    for label, version in wanted.items():
+        if label in have and _same(have[label], version):
+            continue
+        fitting = next((found for found in reversed(copy) if _same(found, version)), None)
+        if fitting:
+            on.setdefault(fitting.version, []).append(label)
+        else:
+            again.setdefault(version.version, []).append(label)
+    return Labels(
+        off=tuple((number, tuple(sorted(names))) for number, names in sorted(off.items())),
+        on=tuple((number, tuple(sorted(names))) for number, names in sorted(on.items())),
+        again=tuple(
+            dataclasses.replace(version, labels=tuple(sorted(again[version.version])))
+            for version in named
+            if version.version in again
+        ),
+    )
+
+
+def _same(one: ParameterVersion, other: ParameterVersion) -> bool:
+    return (one.type, one.value) == (other.type, other.value)

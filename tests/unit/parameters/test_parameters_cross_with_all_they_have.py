@@ -1,0 +1,175 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pilotlight.decide.parameters import MARK
+from tests.unit.core.conftest import DR, PRIMARY
+
+if TYPE_CHECKING:
+    from tests.unit.parameters.regions import Regions
+
+DEEP = "/dev/" + "/".join(["a" * 60] * 13) + "/" + "b" * 150
+
+
+@pytest.fixture(params=["event", "reconciliation"])
+def carry(request: pytest.FixtureRequest, two: Regions) -> Any:
+    """The two ways on which a parameter gets to the other side."""
+
+    def carried(*names: str, region: str = PRIMARY) -> None:
+        if request.param == "event":
+            assert two.send(*names, region=region)["batchItemFailures"] == []
+        else:
+            assert two.reconcile(region)["failures"] == []
+
+    return carried
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {},
+        {"Type": "StringList", "Value": "a,b,c"},
+        {"Description": "what it is", "AllowedPattern": "^v.*$"},
+        {"Tier": "Advanced", "Value": "x" * 8192},
+        {"Type": "SecureString"},
+        {"Type": "SecureString", "KeyId": "alias/dev-team"},
+    ],
+    ids=lambda more: "-".join(more) or "plain",
+)
+def test_a_parameter_crosses_as_it_is(two: Regions, carry: Any, more: dict[str, Any]) -> None:
+    two.ssm().put_parameter(
+        **{"Name": "/dev/app/x", "Type": "String", "Value": "v1", "Tags": [{"Key": "team", "Value": "a b"}]} | more
+    )
+    carry("/dev/app/x")
+    source, copy = two.get("/dev/app/x", PRIMARY), two.get("/dev/app/x")
+    for key in ("Value", "Type", "Tier"):
+        assert copy[key] == source[key]
+    for key in ("Description", "AllowedPattern"):
+        assert (copy[key] or "") == (source[key] or "")
+    assert copy["Tags"] == {"team": "a b", MARK: PRIMARY}
+
+
+def test_a_secret_is_under_the_other_regions_key(two: Regions, carry: Any) -> None:
+    two.put("/dev/app/ours", "v", Type="SecureString", KeyId=f"arn:aws:kms:{PRIMARY}:1:key/team")
+    two.put("/dev/app/aws", "v", Type="SecureString")
+    carry("/dev/app/ours", "/dev/app/aws")
+    assert two.get("/dev/app/ours")["KeyId"] == "alias/dev-pilotlight"
+    assert two.get("/dev/app/aws")["KeyId"] == "alias/aws/ssm"
+
+
+def test_a_copy_keeps_the_key_it_has(two: Regions, carry: Any) -> None:
+    two.put("/dev/app/x", "v1", DR, Type="SecureString", KeyId="alias/dev-chosen")
+    two.put("/dev/app/x", "v2", Type="SecureString")
+    carry("/dev/app/x")
+    assert (two.value("/dev/app/x"), two.get("/dev/app/x")["KeyId"]) == ("v2", "alias/dev-chosen")
+
+
+def test_names_up_to_the_limits_cross(two: Regions, carry: Any) -> None:
+    assert len(DEEP) > 940
+    assert DEEP.count("/") == 15
+    two.put(DEEP, "v")
+    carry(DEEP)
+    assert two.value(DEEP) == "v"
+
+
+def test_what_is_taken_away_is_taken_away(two: Regions, carry: Any) -> None:
+    two.put("/dev/app/x", "v1", Description="old", AllowedPattern="^v")
+    two.ssm().add_tags_to_resource(
+        ResourceType="Parameter", ResourceId="/dev/app/x", Tags=[{"Key": "a", "Value": "1"}, {"Key": "b", "Value": "2"}]
+    )
+    carry("/dev/app/x")
+    two.ssm().remove_tags_from_resource(ResourceType="Parameter", ResourceId="/dev/app/x", TagKeys=["a"])
+    two.put("/dev/app/x", "n", Description="", AllowedPattern="")
+    carry("/dev/app/x")
+    copy = two.get("/dev/app/x")
+    assert (copy["Value"], copy["Description"], copy["AllowedPattern"]) == ("n", None, None)
+    assert copy["Tags"] == {"b": "2", MARK: PRIMARY}
+
+
+def test_another_type_takes_the_place_of_a_copy(two: Regions, carry: Any) -> None:
+    two.put("/dev/app/x", "v")
+    carry("/dev/app/x")
+    two.ssm().delete_parameter(Name="/dev/app/x")
+    two.put("/dev/app/x", "v", Type="SecureString")
+    carry("/dev/app/x")
+    assert (two.get("/dev/app/x")["Type"], two.value("/dev/app/x")) == ("SecureString", "v")
+
+
+def test_labels_stand_for_the_same_values(two: Regions, carry: Any) -> None:
+    two.put("/dev/app/x", "v1")
+    two.put("/dev/app/x", "v2")
+    two.put("/dev/app/x", "v3")
+    two.ssm().label_parameter_version(Name="/dev/app/x", ParameterVersion=1, Labels=["stable"])
+    two.ssm().label_parameter_version(Name="/dev/app/x", ParameterVersion=3, Labels=["next", "test"])
+    carry("/dev/app/x")
+    assert two.get("/dev/app/x")["Labels"] == {"stable": "v1", "next": "v3", "test": "v3"}
+    assert two.value("/dev/app/x") == "v3"
+    two.ssm().label_parameter_version(Name="/dev/app/x", ParameterVersion=2, Labels=["stable"])
+    two.ssm().unlabel_parameter_version(Name="/dev/app/x", ParameterVersion=3, Labels=["test"])
+    carry("/dev/app/x")
+    assert two.get("/dev/app/x")["Labels"] == {"stable": "v2", "next": "v3"}
+    assert two.value("/dev/app/x") == "v3"
+
+
+def test_a_deleted_one_is_deleted(two: Regions, carry: Any) -> None:
+    two.put("/dev/app/x", "v")
+    carry("/dev/app/x")
+    two.ssm().delete_parameter(Name="/dev/app/x")
+    carry("/dev/app/x")
+    assert two.value("/dev/app/x") is None
+
+
+def test_what_this_sync_has_not_made_is_never_deleted(two: Regions, carry: Any) -> None:
+    two.put("/dev/app/alone", "v", DR)
+    two.put("/dev/app/both", "v")
+    two.put("/dev/app/both", "v", DR)
+    carry("/dev/app/alone", "/dev/app/both")
+    two.ssm().delete_parameter(Name="/dev/app/both")
+    carry("/dev/app/alone", "/dev/app/both")
+    assert (two.value("/dev/app/alone"), two.value("/dev/app/both")) == ("v", "v")
+
+
+def test_what_belongs_to_a_region_stays_there(two: Regions, carry: Any) -> None:
+    two.configure(
+        sync_exclude="/dev/local,/dev/app/endpoint",
+        sync_rewrite='{"/dev/app/bucket": {"eu-central-1": "dr-bucket"}, "/dev/app/own": {"eu-west-1": "mine"}}',
+    )
+    names = (
+        "/dev/local/x",
+        "/dev/app/endpoint",
+        "/dev/app/own",
+        "/prod/app/x",
+        "/devil/x",
+        "/dev/pilotlight/x",
+        "loose",
+    )
+    for name in names:
+        two.put(name, "v")
+    two.put("/dev/app/image", "ami-12345678", DataType="aws:ec2:image")
+    two.put("/dev/app/bucket", "primary-bucket")
+    carry(*names, "/dev/app/image", "/dev/app/bucket")
+    assert {name: two.value(name) for name in (*names, "/dev/app/image")} == dict.fromkeys((*names, "/dev/app/image"))
+    assert two.value("/dev/app/bucket") == "dr-bucket"
+    two.put("/dev/app/bucket", "another")
+    carry("/dev/app/bucket")
+    assert two.get("/dev/app/bucket")["Version"] == 1
+
+
+def test_everything_may_be_named(two: Regions, carry: Any) -> None:
+    """Names without a slash too. What is never carried stays what it is."""
+    two.configure(sync_paths="/")
+    two.put("loose", "v")
+    two.put("/prod/x", "v")
+    two.put("/dev/pilotlight/image-id", "ami-12345678")
+    carry("loose", "/prod/x", "/dev/pilotlight/image-id")
+    assert (two.value("loose"), two.value("/prod/x"), two.value("/dev/pilotlight/image-id")) == ("v", "v", None)
+
+
+def test_more_paths_cross_where_they_are_named(two: Regions, carry: Any) -> None:
+    two.configure(sync_paths="/team")
+    two.put("/team/x", "v")
+    two.put("/teams/x", "v")
+    carry("/team/x", "/teams/x")
+    assert (two.value("/team/x"), two.value("/teams/x")) == ("v", None)
