@@ -93,7 +93,7 @@ image: setup ## Publish an image of the running application to both regions
 	@scripts/publish-image $(ENVIRONMENT) $(PRIMARY_REGION) $(DR_REGION)
 
 .PHONY: status
-status: setup ## Show which region is active and the last failovers
+status: setup ## Show which region is active, and what was started last
 	@scripts/status $(ENVIRONMENT) $(DR_REGION)
 
 .PHONY: failover
