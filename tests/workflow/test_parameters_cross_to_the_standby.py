@@ -1,0 +1,105 @@
+"""Parameters of the team's: they follow by event, are found without one, and cross the other way after a switch."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from tests.workflow.operator import DR, PRIMARY, Operator
+
+FUNCTION = "dev-parameter-sync"
+
+
+def test_a_change_follows_by_event_with_all_that_belongs_to_it(operator: Operator) -> None:
+    put(
+        operator, PRIMARY, "/dev/app/greeting", "hello", Description="what we say", Tags=[{"Key": "team", "Value": "a"}]
+    )
+    put(operator, PRIMARY, "/dev/app/token", "s3cret", "SecureString")
+    put(operator, PRIMARY, "/dev/app/zones", "a,b,c", "StringList")
+    operator.until(lambda: value(operator, DR, "/dev/app/greeting") == "hello", "the value is in DR")
+    operator.until(lambda: value(operator, DR, "/dev/app/token") == "s3cret", "the secret is readable in DR")
+    operator.until(lambda: value(operator, DR, "/dev/app/zones") == "a,b,c", "the list is in DR")
+    here = operator.lab.client("ssm")
+    told = here.describe_parameters(ParameterFilters=[{"Key": "Name", "Values": ["/dev/app/greeting"]}])["Parameters"][
+        0
+    ]
+    assert told["Description"] == "what we say"
+    tags = here.list_tags_for_resource(ResourceType="Parameter", ResourceId="/dev/app/greeting")["TagList"]
+    assert {tag["Key"]: tag["Value"] for tag in tags}["team"] == "a"
+    put(operator, PRIMARY, "/dev/app/greeting", "good day")
+    operator.until(lambda: value(operator, DR, "/dev/app/greeting") == "good day", "the new value is in DR")
+    operator.lab.client("ssm", PRIMARY).delete_parameter(Name="/dev/app/zones")
+    operator.until(lambda: value(operator, DR, "/dev/app/zones") is None, "the deletion is in DR")
+
+
+def test_what_no_event_told_is_found_by_comparing_and_first_only_shown(operator: Operator) -> None:
+    events = operator.lab.client("events", PRIMARY)
+    events.disable_rule(Name=FUNCTION)
+    put(operator, PRIMARY, "/dev/app/quiet", "unheard")
+    shown = reconcile(operator, PRIMARY, dry_run=True)
+    assert "/dev/app/quiet" in json.dumps(shown)
+    assert value(operator, DR, "/dev/app/quiet") is None
+    reconcile(operator, PRIMARY)
+    assert value(operator, DR, "/dev/app/quiet") == "unheard"
+    # The rule follows the record, whoever turned it.
+    assert events.describe_rule(Name=FUNCTION)["State"] == "ENABLED"
+    assert operator.lab.client("events").describe_rule(Name=FUNCTION)["State"] == "DISABLED"
+
+
+def test_the_standby_carries_nothing_and_the_orchestrators_own_never_cross(operator: Operator) -> None:
+    put(operator, DR, "/dev/app/by-hand", "only here")
+    reconcile(operator, DR)
+    reconcile(operator, PRIMARY)
+    assert value(operator, PRIMARY, "/dev/app/by-hand") is None
+    assert value(operator, DR, "/dev/app/by-hand") == "only here"
+    image = "/dev/pilotlight/image-id"
+    assert value(operator, PRIMARY, image) != value(operator, DR, image)
+
+
+def test_after_a_switch_they_cross_the_other_way_and_nothing_echoes(operator: Operator) -> None:
+    ended = operator.fail_over(mode="graceful")
+    assert ended.status == "SUCCEEDED", ended.cause
+    states = {region: operator.lab.client("events", region) for region in (PRIMARY, DR)}
+    operator.until(lambda: states[DR].describe_rule(Name=FUNCTION)["State"] == "ENABLED", "DR's rule is on")
+    operator.until(lambda: states[PRIMARY].describe_rule(Name=FUNCTION)["State"] == "DISABLED", "the primary's is off")
+    put(operator, DR, "/dev/app/greeting", "moin")
+    operator.until(lambda: value(operator, PRIMARY, "/dev/app/greeting") == "moin", "the value is in the primary")
+    versions = [version(operator, region, "/dev/app/greeting") for region in (PRIMARY, DR)]
+    reconcile(operator, PRIMARY)
+    reconcile(operator, DR)
+    operator.lab.clock_passes(60)
+    assert [version(operator, region, "/dev/app/greeting") for region in (PRIMARY, DR)] == versions
+
+
+def put(operator: Operator, region: str, name: str, text: str, kind: str = "String", **more: Any) -> None:
+    """Put a parameter as a team does."""
+    overwrite = {} if "Tags" in more else {"Overwrite": True}
+    operator.lab.client("ssm", region).put_parameter(Name=name, Value=text, Type=kind, **overwrite, **more)
+
+
+def value(operator: Operator, region: str, name: str) -> str | None:
+    """Read a parameter, decrypted; None if there is none."""
+    try:
+        found = operator.lab.client("ssm", region).get_parameter(Name=name, WithDecryption=True)
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "ParameterNotFound":
+            raise
+        return None
+    return str(found["Parameter"]["Value"])
+
+
+def version(operator: Operator, region: str, name: str) -> int:
+    """Read how often a parameter was written."""
+    return int(operator.lab.client("ssm", region).get_parameter(Name=name)["Parameter"]["Version"])
+
+
+def reconcile(operator: Operator, region: str, *, dry_run: bool = False) -> dict[str, Any]:
+    """Let a region's function compare both sides, as the schedule does."""
+    answer = operator.lab.client("lambda", region).invoke(
+        FunctionName=FUNCTION, Payload=json.dumps({"action": "reconcile", "dry_run": dry_run}).encode()
+    )
+    told: dict[str, Any] = json.loads(answer["Payload"].read())
+    assert "FunctionError" not in answer, told
+    return told
