@@ -186,6 +186,24 @@ def test_a_step_of_another_epoch_touches_nothing(action: str, world: World) -> N
     assert world.sql.asked == []
 
 
+def test_an_old_primary_is_shut_and_frozen_before_anything_else(world: World, aws: Any) -> None:
+    world.old.add("dev-db")
+    assert step("close", protection={"functions": ()})["closed"]
+    assert [asked["VpcSecurityGroupIds"] for asked in world.old.did("modify_db_instance")] == [["sg-closed"]]
+    frozen = world.old.did("modify_db_parameter_group")[0]["Parameters"][0]
+    assert (frozen["ParameterName"], frozen["ParameterValue"]) == ("read_only", "1")
+    active = aws("ssm", PRIMARY).get_parameter(Name="/dev/pilotlight/active-region")["Parameter"]["Value"]
+    assert active == DR
+    assert world.rds[DR].calls == []
+
+
+def test_a_replica_that_follows_is_neither_shut_nor_frozen(world: World) -> None:
+    replica(world)
+    step("close", protection={"functions": ()})
+    assert world.old.did("modify_db_instance") == []
+    assert world.old.did("modify_db_parameter_group") == []
+
+
 def test_the_old_database_is_asked_until_it_is_quiet(world: World) -> None:
     world.old.add("dev-db")
     first = step("quiet")
