@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -22,6 +23,7 @@ ROOT: Final = Path(__file__).parents[2]
 ACCOUNT: Final = "000000000000"
 PRIMARY: Final = "eu-west-1"
 DR: Final = "eu-central-1"
+_FIRST_PORT, _LAST_PORT, _PORTS_OF_A_LAB = 20000, 32000, 20
 _CONFIGURATIONS: Final = {PRIMARY: "lab-primary", DR: "lab-dr"}
 
 
@@ -159,12 +161,14 @@ class RunningLab:
 
 
 def _free_port() -> int:
-    """Find a port that is free together with those that the lab's load balancers listen on."""
+    """Find a port that is free together with those that the lab's load balancers listen on.
+
+    Below the ports that the system gives to whoever asks for any, and each with a block of its own: several labs run
+    side by side, and what one opens later must not be another's by then.
+    """
     while True:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port: int = probe.getsockname()[1]
-        if port < 64000 and all(_is_free(port + offset) for offset in (10, 11)):
+        port = random.randrange(_FIRST_PORT, _LAST_PORT, _PORTS_OF_A_LAB)
+        if all(_is_free(port + offset) for offset in (0, 10, 11)):
             return port
 
 
