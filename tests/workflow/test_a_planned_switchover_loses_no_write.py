@@ -3,9 +3,12 @@ nothing moves at all."""
 
 from __future__ import annotations
 
+import json
+
 import pymysql
 import pytest
 
+from tests.lab.running import ACCOUNT
 from tests.workflow.clients import Clients, application, insert, orders
 from tests.workflow.operator import DR, PRIMARY, Operator
 
@@ -58,3 +61,24 @@ def test_the_service_has_moved_and_the_source_stays_closed(operator: Operator) -
     assert operator.order(operator.door(DR), "after")
     with application(operator, PRIMARY) as connection, pytest.raises(pymysql.err.MySQLError):
         insert(connection, "never")
+
+
+def test_a_consumer_of_the_source_takes_no_message_after_it(operator: Operator) -> None:
+    for region, identifier in ((PRIMARY, "left-in-the-queue"), (DR, "consumed")):
+        queues = operator.lab.client("sqs", region)
+        address = queues.get_queue_url(QueueName="dev-orders")["QueueUrl"]
+        queues.send_message(QueueUrl=address, MessageBody=json.dumps({"id": identifier}))
+    operator.until(lambda: "events/consumed.json" in stored(operator, DR), "DR's consumer has stored its message")
+    # As long as it took the one that is on, and a while more.
+    operator.lab.clock_passes(60)
+    assert "events/left-in-the-queue.json" not in stored(operator, PRIMARY)
+    queues = operator.lab.client("sqs", PRIMARY)
+    address = queues.get_queue_url(QueueName="dev-orders")["QueueUrl"]
+    waiting = queues.get_queue_attributes(QueueUrl=address, AttributeNames=["ApproximateNumberOfMessages"])
+    assert waiting["Attributes"]["ApproximateNumberOfMessages"] == "1"
+
+
+def stored(operator: Operator, region: str) -> set[str]:
+    """List what a region's consumer has stored."""
+    listed = operator.lab.client("s3", region).list_objects_v2(Bucket=f"dev-app-{ACCOUNT}-{region}", Prefix="events/")
+    return {found["Key"] for found in listed.get("Contents", [])}
