@@ -3,8 +3,11 @@ day: the same active region, the same protection, the same stacks. In this order
 
 from __future__ import annotations
 
+import os
+import subprocess
 from typing import TYPE_CHECKING
 
+from tests.lab.running import ACCOUNT, ROOT
 from tests.workflow.clients import Clients, orders
 from tests.workflow.operator import DR, FAILBACK, PRIMARY, REPROTECT, Operator
 
@@ -34,6 +37,26 @@ def is_a_replica_of(operator: Operator, region: str, other: str) -> bool:
 def instances(operator: Operator, region: str) -> set[str]:
     found = operator.lab.client("rds", region).describe_db_instances()["DBInstances"]
     return {one["DBInstanceIdentifier"] for one in found}
+
+
+def command(operator: Operator, *arguments: str, confirm: str = "") -> subprocess.CompletedProcess[str]:
+    """Run what `make retired` and `make retire-purge` run, where nobody can type."""
+    environment = os.environ | {
+        "AWS_ENDPOINT_URL": operator.lab.endpoint,
+        "AWS_ACCESS_KEY_ID": ACCOUNT,
+        "AWS_SECRET_ACCESS_KEY": "lab",
+        "CONFIRM": confirm,
+    }
+    return subprocess.run(
+        [ROOT / ".venv/bin/python", "-m", "scripts.retired", *arguments],
+        cwd=ROOT,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
 
 
 def fail_back(operator: Operator, **fields: str) -> End:
@@ -124,6 +147,30 @@ def test_the_stacks_go_on_as_before(operator: Operator) -> None:
         operator.lab.deploy(region, LogRetentionDays="30")
     after = operator.posture(PRIMARY), operator.posture(DR), instances(operator, PRIMARY), instances(operator, DR)
     assert after == before
+
+
+def test_a_retired_database_is_removed_by_its_whole_name_and_stays_as_snapshots(operator: Operator) -> None:
+    (identifier,) = instances(operator, PRIMARY) - {"dev-db"}
+    listed = command(operator, "list", "dev", PRIMARY, DR)
+    assert listed.returncode == 0, listed.stderr
+    for told in (identifier, f"{identifier}-final (available)", "a month", "days)", "divergence-rows"):
+        assert told in listed.stdout, listed.stdout
+
+    for wrong, given in (("dev-db", "dev-db"), (identifier, "yes"), (identifier, "")):
+        refused = command(operator, "purge", "dev", wrong, PRIMARY, DR, confirm=given)
+        assert refused.returncode != 0
+    assert instances(operator, PRIMARY) == {"dev-db", identifier}
+    found = operator.lab.client("rds", PRIMARY).describe_db_instances(DBInstanceIdentifier=identifier)
+    assert found["DBInstances"][0]["DeletionProtection"]
+
+    removed = command(operator, "purge", "dev", identifier, PRIMARY, DR, confirm=identifier)
+    assert removed.returncode == 0, removed.stdout + removed.stderr
+    operator.until(lambda: instances(operator, PRIMARY) == {"dev-db"}, "it is removed", 120)
+    snapshots = operator.lab.client("rds", PRIMARY).describe_db_snapshots()["DBSnapshots"]
+    kept = {one["DBSnapshotIdentifier"] for one in snapshots if one["Status"] == "available"}
+    assert f"{identifier}-final" in kept
+    assert [name for name in kept if name.startswith(f"{identifier}-purged-")]
+    assert operator.order(operator.door(PRIMARY), "after-the-removal")
 
 
 def test_a_stack_that_is_deleted_leaves_the_data(operator: Operator) -> None:
