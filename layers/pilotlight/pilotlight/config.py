@@ -132,6 +132,36 @@ class Names:
         return f"{self.environment}-parameter-sync"
 
     @property
+    def sentinel(self) -> str:
+        """Function that closes what should be closed, in both regions."""
+        return f"{self.environment}-sentinel"
+
+    @property
+    def image(self) -> str:
+        """State machine, function and schedule that publish an image of the application, in both regions."""
+        return f"{self.environment}-image"
+
+    @property
+    def primary_lost(self) -> str:
+        """Composite alarm in the DR region: the probes fail and the replica has lost its source."""
+        return f"{self.environment}-dr-primary-lost"
+
+    @property
+    def probe_failed(self) -> str:
+        """Alarm in the DR region: the probes of the active region fail."""
+        return f"{self.environment}-dr-probe-failed"
+
+    @property
+    def replica_lost_source(self) -> str:
+        """Alarm in the DR region: the replica has lost its source."""
+        return f"{self.environment}-dr-replica-lost-source"
+
+    @property
+    def primary_ready(self) -> str:
+        """Alarm in the DR region: the primary region answers again while DR is active."""
+        return f"{self.environment}-dr-primary-ready"
+
+    @property
     def retired_prefix(self) -> str:
         """What the names of all retired databases begin with."""
         return f"{self.database}-retired-"

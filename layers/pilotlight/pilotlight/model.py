@@ -108,6 +108,38 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True)
+class Watch:
+    """What DR's probe last saw of the active region. Moments are ISO 8601 with a zone; empty means "not so".
+
+    ``failing_since`` and ``deep_failing_since`` are when the first of an unbroken row of failed rounds was;
+    ``source_lost_since`` is when the replica was first seen without its source. ``blind_since`` says that DR could not
+    reach its witnesses either: what it saw since then says nothing of the region. ``observers`` is what health checkers
+    elsewhere say: ``healthy``, ``unhealthy``, or ``unknown`` where there are none.
+    """
+
+    region: str
+    at: str
+    ok_at: str = ""
+    failing_since: str = ""
+    deep_failing_since: str = ""
+    source_lost_since: str = ""
+    blind_since: str = ""
+    heartbeat_at: str = ""
+    observers: str = "unknown"
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Automation:
+    """The maintenance switch: whether anything may start by itself, and if not, who said so and why."""
+
+    on: bool = True
+    reason: str = ""
+    by: str = ""
+    at: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Database:
     """An RDS instance as promotion sees it."""
 
