@@ -199,6 +199,12 @@ class Server:
         match (method, *path.removeprefix("/_lab/").split("/")):
             case ("GET", "status"):
                 pass
+            case ("GET", "witness"):
+                # What functions may ask to learn whether they are cut off themselves.
+                return 200, {"witness": "here"}
+            case ("GET", "resolve", name):
+                answer = self._lab.resolve(name)
+                return (200, answer._asdict()) if answer else (404, {"message": f"no hosted zone has a {name}"})
             case ("POST", "regions", region, "outage"):
                 self._lab.lose(self._known(region), _mode(order.get("mode", "refuse")))
             case ("POST", "regions", region, "return"):

@@ -16,6 +16,8 @@ from lab.clock import Clock
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from lab.resolver import Answer
+
 OutageMode = Literal["refuse", "hang", "reset"]
 OUTAGE_MODES: Final[tuple[OutageMode, ...]] = ("refuse", "hang", "reset")
 
@@ -51,6 +53,8 @@ class Lab:
         self.home = Path(tempfile.mkdtemp(prefix="pilotlight-lab-"))
         self.controls: dict[str, dict[str, Callable[..., Any]]] = {}
         """Group to name to function: what the game day and tests may do to the lab past the AWS API."""
+        self.resolve: Callable[[str], Answer | None] = lambda _name: None
+        """What a name of a hosted zone resolves to now: Route 53's answer, once it is installed."""
         self._lock = threading.RLock()
         self._down: dict[str, OutageMode] = {}
         self._apis: dict[str, OutageMode] = {}

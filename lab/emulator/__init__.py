@@ -37,6 +37,7 @@ _MODULES: Final = (
     "parameters",
     "rds",
     "compute",
+    "route53",
     "cloudformation",
     "permissions",
 )

@@ -77,7 +77,10 @@ def breaching(lab: Lab, region: str, name: str) -> bool | None:
         record = cloudwatch._alarms.get(name)
         if record is None:
             return None
-        alarm = changed(Alarm.of(record), missing="missing")
+        try:
+            alarm = changed(Alarm.of(record), missing="missing")
+        except ValueError:
+            return None
         state = alarm.judge(_datapoints(lab.clock, record, alarm, current=True), "INSUFFICIENT_DATA")
     return {"ALARM": True, "OK": False}.get(state)
 
