@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from lab.clock import Clock
+from lab.network import Network
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,6 +52,7 @@ class Lab:
         self.regions = REGIONS
         self.clock = Clock(scale)
         self.home = Path(tempfile.mkdtemp(prefix="pilotlight-lab-"))
+        self.network = Network(self.home)
         self.controls: dict[str, dict[str, Callable[..., Any]]] = {}
         """Group to name to function: what the game day and tests may do to the lab past the AWS API."""
         self.resolve: Callable[[str], Answer | None] = lambda _name: None
