@@ -54,6 +54,7 @@ def heard(call: Call) -> Json:
     return {
         "is_replica": seen.is_replica,
         "applied": seen.applied,
+        "received": seen.received,
         "source_connected": seen.source_connected,
         "detail": seen.error,
         "heartbeat_at": beat_seen.at if beat_seen else "",

@@ -102,4 +102,4 @@ def test_the_functions_are_given_the_environment_they_read() -> None:
         environment = Environment.read(dict.fromkeys(variables, "set") | {"AWS_REGION": "eu-central-1"})
         # It looks into the database alone, and has no way to the table from where it is.
         assert bool(environment.state_table) == (name != "SqlFunction")
-        assert bool(environment.topic_arn) == (name == "NotifyFunction")
+        assert bool(environment.topic_arn) == (name in ("NotifyFunction", "DecisionFunction"))

@@ -11,6 +11,7 @@ from .templates import MAIN, TEMPLATES, many, resources, statements, steps
 NO_RESOURCE_LEVEL = {
     "autoscaling:DescribeAutoScalingGroups",
     "autoscaling:DescribeScalingActivities",
+    "cloudwatch:DescribeAlarms",
     "ec2:DescribeImages",
     "ec2:DescribeLaunchTemplateVersions",
     "ec2:DescribeSecurityGroups",
@@ -81,6 +82,8 @@ CHANGES = {
     },
     "notify": {"sns:Publish"},
     "failback": set(),
+    # It asks the replica, and tells; what it decides is carried out by the others.
+    "decision": {"lambda:InvokeFunction", "sns:Publish", "states:SendTaskSuccess"},
     "snapshot": {
         "rds:AddTagsToResource",
         "rds:CopyDBSnapshot",

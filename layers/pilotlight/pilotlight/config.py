@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pilotlight.errors import PreconditionFailed
-from pilotlight.model import Budgets, Capacity, Crossing, Settings
+from pilotlight.model import ANSWERS, MODES, Budgets, Capacity, Crossing, Policy, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -291,6 +291,49 @@ def crossing_from(parameters: Mapping[str, str], path: str, environment: str) ->
         paths=(f"/{environment}", *paths("sync-paths")),
         exclude=paths("sync-exclude"),
         rewrite=_rewrite_from(text("sync-rewrite"), f"{path}/sync-rewrite"),
+    )
+
+
+def policy_from(parameters: Mapping[str, str], path: str) -> Policy:
+    """Turn parameters into what a team wants of automation.
+
+    Parameters
+    ----------
+    parameters
+        Name (the part after ``path``) to value.
+    path
+        Where they were read, for messages.
+
+    Raises
+    ------
+    PreconditionFailed
+        One is missing or not what it should be; the message names it and the way out.
+    """
+
+    def one_of(name: str, known: tuple[str, ...]) -> str:
+        value = parameters.get(name, "")
+        if value not in known:
+            raise PreconditionFailed(
+                f"parameter {path}/{name} is {value!r}, not one of {', '.join(known)}: nothing was started. "
+                "Correct it, or start by hand what you want to start"
+            )
+        return value
+
+    def seconds(name: str, least: int) -> int:
+        value = parameters.get(name, "")
+        if not value.isdecimal() or int(value) < least:
+            raise PreconditionFailed(
+                f"parameter {path}/{name} is {value!r}: it must be a whole number of at least {least}; nothing was "
+                "started. Correct it, or start by hand what you want to start"
+            )
+        return int(value)
+
+    return Policy(
+        failover=one_of("failover-mode", MODES),
+        failback=one_of("failback-mode", MODES),
+        max_loss_seconds=seconds("max-data-loss-seconds", 0),
+        answer_seconds=seconds("approval-timeout-seconds", 60),
+        no_answer=one_of("approval-default", ANSWERS),
     )
 
 

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 type Json = dict[str, Any]
 type Lock = Literal["free", "held", "failed"]
 
+MODES = ("automatic", "approval", "manual")
+ANSWERS = ("approve", "reject")
+
 
 def as_json(fact: Any) -> Json:
     """Turn a frozen fact into what a state machine can carry.
@@ -137,6 +140,21 @@ class Automation:
     reason: str = ""
     by: str = ""
     at: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What a team wants of automation. Modes are one of `MODES`, ``no_answer`` is one of `ANSWERS`.
+
+    ``max_loss_seconds`` is how many seconds of writes a failover may lose without asking. ``answer_seconds`` is how
+    long a question waits, ``no_answer`` what is done when nobody has answered by then.
+    """
+
+    failover: str
+    failback: str
+    max_loss_seconds: int
+    answer_seconds: int
+    no_answer: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ STEPS = (
     "notify",
     "failback",
     "standby",
+    "decision",
 )
 
 
