@@ -31,6 +31,7 @@ _MODULES: Final = (
     "nested",
     "lambdas",
     "events",
+    "cloudwatch",
     "s3",
     "secrets",
     "parameters",

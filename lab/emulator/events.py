@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from lab.durations import duration
@@ -26,12 +25,28 @@ def install(lab: Lab) -> None:
         Its clock times deliveries and schedules.
     """
     _parameter_events(lab)
-    _alarm_events(lab)
     _schedules(lab)
     _lambda_targets()
 
 
-def _send(lab: Lab, region: str, source: str, kind: str, detail: dict[str, Any], resources: list[str]) -> None:
+def send(lab: Lab, region: str, source: str, kind: str, detail: dict[str, Any], resources: list[str]) -> None:
+    """Send an event as an AWS service does: to the region's default bus, a moment later.
+
+    Parameters
+    ----------
+    lab
+        Its clock times the delivery.
+    region
+        Where it happened.
+    source
+        For example ``aws.ssm``.
+    kind
+        The event's detail-type.
+    detail
+        What JSON can carry.
+    resources
+        ARNs.
+    """
     from ministack.services import eventbridge
 
     entry = {"Source": source, "DetailType": kind, "Detail": json.dumps(detail), "Resources": resources}
@@ -49,7 +64,7 @@ def _parameter_events(lab: Lab) -> None:
 
     def announce(operation: str, name: str, kind: str, arn: str) -> None:
         detail = {"operation": operation, "name": name, "type": kind}
-        _send(lab, here(), "aws.ssm", "Parameter Store Change", detail, [arn])
+        send(lab, here(), "aws.ssm", "Parameter Store Change", detail, [arn])
 
     def put(original: Handler) -> Handler:
         def putting(data: dict[str, Any]) -> Any:
@@ -88,31 +103,6 @@ def _parameter_events(lab: Lab) -> None:
     replace(ssm, "_label_parameter_version", label)
     replace(ssm, "_delete_parameter", delete)
     replace(ssm, "_delete_parameters", delete)
-
-
-def _alarm_events(lab: Lab) -> None:
-    """'CloudWatch Alarm State Change', for metric and composite alarms."""
-    from ministack.services import cloudwatch
-
-    def record(original: Handler) -> Handler:
-        def recorded(name: str, old: str, new: str, reason: str, *args: Any, **kwargs: Any) -> None:
-            original(name, old, new, reason, *args, **kwargs)
-            if old == new:
-                return
-            alarm = cloudwatch._alarms.get(name) or cloudwatch._composite_alarms.get(name) or {}
-            now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.000+0000")
-            detail = {
-                "alarmName": name,
-                "state": {"value": new, "reason": reason, "timestamp": now},
-                "previousState": {"value": old},
-                "configuration": {"description": alarm.get("AlarmDescription", "")},
-            }
-            arn = alarm.get("AlarmArn") or f"arn:aws:cloudwatch:{here()}:{lab.account}:alarm:{name}"
-            _send(lab, here(), "aws.cloudwatch", "CloudWatch Alarm State Change", detail, [arn])
-
-        return recorded
-
-    replace(cloudwatch, "_record_history", record)
 
 
 def _schedules(lab: Lab) -> None:
