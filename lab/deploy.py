@@ -27,6 +27,9 @@ TOOLS: Final = ROOT / ".venv" / "bin"
 LOGS: Final = ROOT / "build" / "lab"
 ENVIRONMENT: Final = "dev"
 
+ZONE: Final = "pilotlight.example"
+"""The hosted zone that the lab has before anything is deployed; the application's host is ``app`` in it."""
+
 CONFIGURATIONS: Final = {PRIMARY: "lab-primary", DR: "lab-dr"}
 """The configuration environment of samconfig.toml that each region is deployed with."""
 
@@ -61,6 +64,7 @@ def deploy_both_regions(lab: Lab, stop: threading.Event) -> None:
             "sam-build",
             [TOOLS / "sam", "build", "--cached", "--cache-dir", ROOT / ".aws-sam/lab-cache", "--build-dir", built],
         )
+    zone = _hosted_zone(lab)
     for region, configuration in CONFIGURATIONS.items():
         steps.run(
             f"deploying {region} with sam ({configuration})",
@@ -69,7 +73,7 @@ def deploy_both_regions(lab: Lab, stop: threading.Event) -> None:
                 *(TOOLS / "sam", "deploy", "--template-file", built / "template.yaml", "--region", region),
                 *("--config-file", ROOT / "samconfig.toml", "--config-env", configuration),
                 *("--no-confirm-changeset", "--no-fail-on-empty-changeset", "--no-progressbar"),
-                *("--parameter-overrides", *_parameters(lab, region, configuration)),
+                *("--parameter-overrides", *_parameters(lab, region, configuration, built, zone)),
             ],
         )
     _wait_for_instances(lab, stop)
@@ -148,13 +152,24 @@ class _Steps:
             pass
 
 
-def _parameters(lab: Lab, region: str, configuration: str) -> list[str]:
+def _hosted_zone(lab: Lab) -> str:
+    """Create the zone that the application's name is in, as whoever owns the domain has done before a deployment."""
+    made = _client(lab, "route53", "us-east-1").create_hosted_zone(Name=ZONE, CallerReference=lab.home.name)
+    return str(made["HostedZone"]["Id"]).removeprefix("/hostedzone/")
+
+
+def _parameters(lab: Lab, region: str, configuration: str, built: Path, zone: str) -> list[str]:
     """Join the parameters of samconfig.toml, which the command line alone would hide, with the lab's own."""
     settings = tomllib.loads((ROOT / "samconfig.toml").read_text())
     configured: list[str] | str = (
         settings.get(configuration, {}).get("deploy", {}).get("parameters", {}).get("parameter_overrides", [])
     )
     own = {"ListenerPort": str(lab.port + LISTENER_OFFSETS[region]), "ImageId": _base_image(lab, region)}
+    known = (built / "template.yaml").read_text()
+    if "\n  HostedZoneId:\n" in known:
+        own |= {"HostedZoneId": zone, "ApplicationHost": f"app.{ZONE}"}
+    if "\n  WitnessUrls:\n" in known:
+        own["WitnessUrls"] = f"{lab.endpoint}/_lab/witness"
     words = configured.split() if isinstance(configured, str) else configured
     return [word for word in words if word.split("=")[0] not in own] + [f"{name}={own[name]}" for name in own]
 

@@ -13,8 +13,13 @@ if TYPE_CHECKING:
     import threading
     from collections.abc import Iterator
 
+    from lab.dns import DnsServer
+
 DEFAULT_PORT: Final = 4600
 DEFAULT_SCALE: Final = 10.0
+
+DNS_OFFSET: Final = 12
+"""The lab's DNS server answers on UDP, on LAB_PORT plus this."""
 
 FAST_FORWARD: Final = 200.0
 """The scale while the lab is set up: a database that takes ten minutes to make takes three seconds."""
@@ -98,10 +103,22 @@ def running(settings: Settings, *, verbose: bool = False) -> Iterator[Lab]:
             message = f"port {settings.port} of this machine cannot be used ({error.strerror}): set LAB_PORT to another"
             raise SettingError(message) from error
         lab.on_close(server.stop)
+        lab.on_close(_name_server(lab).close)
         yield lab
     finally:
         lab.close()
         logging.shutdown()
+
+
+def _name_server(lab: Lab) -> DnsServer:
+    from lab.dns import DnsServer
+
+    port = lab.port + DNS_OFFSET
+    try:
+        return DnsServer(port, lambda name: lab.resolve(name))
+    except OSError as error:
+        message = f"UDP port {port} of this machine cannot be used ({error.strerror}): set LAB_PORT to another"
+        raise SettingError(message) from error
 
 
 def deploy(lab: Lab, settings: Settings, stop: threading.Event) -> None:

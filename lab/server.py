@@ -16,6 +16,7 @@ from hypercorn.asyncio import serve
 from hypercorn.asyncio.tcp_server import TCPServer
 from hypercorn.config import Config
 
+from lab.function_shim import REGION_HEADER
 from lab.world import OUTAGE_MODES
 
 if TYPE_CHECKING:
@@ -136,14 +137,22 @@ class Server:
 
     async def _answer(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
+            region, service = _signed_for(scope)
+            if self._is_cut_off(scope, region):
+                _reset_connection()
+                return
             if scope["path"].startswith("/_lab/"):
                 await self._control(scope, receive, send)
                 return
-            region, service = _signed_for(scope)
             if mode := self._lab.api_mode(region):
                 await self._fail(mode, region, service, receive, send)
                 return
         await self._application(scope, receive, send)
+
+    def _is_cut_off(self, scope: dict[str, Any], region: str) -> bool:
+        """Say whether a function asks whose network reaches only the AWS APIs of its own region."""
+        caller = dict(scope["headers"]).get(REGION_HEADER.lower().encode(), b"").decode()
+        return self._lab.network.is_cut(caller) and region != caller
 
     # Outages
 
@@ -199,6 +208,12 @@ class Server:
         match (method, *path.removeprefix("/_lab/").split("/")):
             case ("GET", "status"):
                 pass
+            case ("GET", "witness"):
+                # What functions may ask to learn whether they are cut off themselves.
+                return 200, {"witness": "here"}
+            case ("GET", "resolve", name):
+                answer = self._lab.resolve(name)
+                return (200, answer._asdict()) if answer else (404, {"message": f"no hosted zone has a {name}"})
             case ("POST", "regions", region, "outage"):
                 self._lab.lose(self._known(region), _mode(order.get("mode", "refuse")))
             case ("POST", "regions", region, "return"):

@@ -12,9 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from lab.clock import Clock
+from lab.network import Network
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from lab.resolver import Answer
 
 OutageMode = Literal["refuse", "hang", "reset"]
 OUTAGE_MODES: Final[tuple[OutageMode, ...]] = ("refuse", "hang", "reset")
@@ -49,8 +52,11 @@ class Lab:
         self.regions = REGIONS
         self.clock = Clock(scale)
         self.home = Path(tempfile.mkdtemp(prefix="pilotlight-lab-"))
+        self.network = Network(self.home)
         self.controls: dict[str, dict[str, Callable[..., Any]]] = {}
         """Group to name to function: what the game day and tests may do to the lab past the AWS API."""
+        self.resolve: Callable[[str], Answer | None] = lambda _name: None
+        """What a name of a hosted zone resolves to now: Route 53's answer, once it is installed."""
         self._lock = threading.RLock()
         self._down: dict[str, OutageMode] = {}
         self._apis: dict[str, OutageMode] = {}

@@ -37,6 +37,8 @@ _MODULES: Final = (
     "parameters",
     "rds",
     "compute",
+    "route53",
+    "network",
     "cloudformation",
     "permissions",
 )
@@ -196,8 +198,15 @@ def runtime_python(home: Path) -> Path:
         source = found.parent if found.name == "__init__.py" else found
         (packages / source.name).symlink_to(source)
     wrapper = home / "lambda-python"
+    shim = Path(__file__).parents[1] / "function_shim.py"
     # -S: no site-packages. The worker puts the function's code and its layers before what PYTHONPATH names.
-    wrapper.write_text(f'#!/bin/sh\nPYTHONPATH="{packages}" exec "{sys._base_executable}" -S "$@"\n')  # type: ignore[attr-defined]
+    wrapper.write_text(
+        "#!/bin/sh\n"
+        f'export PYTHONPATH="{packages}" LAB_HOME="{home}"\n'
+        'case "$1" in -*) ;; *) '
+        f'set -- "{shim}" "$@" ;; esac\n'
+        f'exec "{sys._base_executable}" -S "$@"\n'  # type: ignore[attr-defined]
+    )
     wrapper.chmod(0o755)
     return wrapper
 

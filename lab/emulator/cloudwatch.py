@@ -30,6 +30,12 @@ if TYPE_CHECKING:
 _BEAT: Final = 10
 """AWS seconds between two evaluations: the shortest period that an alarm may have."""
 
+_TOO_FAST: Final = 100
+"""The scale above which what puts data every minute cannot keep up, as while the lab is set up.
+
+Nothing is evaluated then, nor until an alarm's windows lie in the time after it: what is missing would not be missing.
+"""
+
 _WORDS: Final = {
     "GreaterThanOrEqualToThreshold": "greater than or equal to",
     "GreaterThanThreshold": "greater than",
@@ -77,7 +83,10 @@ def breaching(lab: Lab, region: str, name: str) -> bool | None:
         record = cloudwatch._alarms.get(name)
         if record is None:
             return None
-        alarm = changed(Alarm.of(record), missing="missing")
+        try:
+            alarm = changed(Alarm.of(record), missing="missing")
+        except ValueError:
+            return None
         state = alarm.judge(_datapoints(lab.clock, record, alarm, current=True), "INSUFFICIENT_DATA")
     return {"ALARM": True, "OK": False}.get(state)
 
@@ -153,6 +162,7 @@ class _Alarms:
         # An evaluation and a request never change an alarm at once.
         self._lock = threading.RLock()
         self._unknown: set[str] = set()
+        self._kept_up_since = 0.0
 
     def install(self) -> None:
         """Take the place of MiniStack's evaluation and start."""
@@ -169,6 +179,8 @@ class _Alarms:
         minute = 0
         while self._lab.clock.sleep_aws(_BEAT - self._lab.clock.aws_now() % _BEAT):
             previous, minute = minute, int(self._lab.clock.aws_now() // 60)
+            if self._lab.clock.scale > _TOO_FAST:
+                self._kept_up_since = self._lab.clock.aws_now()
             for region in self._lab.regions:
                 with self._lock, scope(self._lab, region):
                     # Judged first: what is counted now belongs to the minute that begins.
@@ -188,6 +200,8 @@ class _Alarms:
                 if record["AlarmArn"] not in self._unknown:
                     self._unknown.add(record["AlarmArn"])
                     self._lab.log(f"the alarm {record['AlarmName']} in {region} is not evaluated: {error}")
+                continue
+            if self._lab.clock.aws_now() - self._kept_up_since < (alarm.evaluation_periods + 1) * alarm.period:
                 continue
             values = _datapoints(self._lab.clock, record, alarm)
             before = record["StateValue"]

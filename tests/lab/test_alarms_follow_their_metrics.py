@@ -241,3 +241,15 @@ def test_a_queue_that_an_alarm_watches_is_counted(watched: Watched) -> None:
     watched.becomes("ALARM")
     queues.purge_queue(QueueUrl=url)
     watched.becomes("OK")
+
+
+def test_nothing_is_judged_while_time_runs_too_fast_for_who_puts_data(watched: Watched) -> None:
+    watched.alarm(TreatMissingData="notBreaching")
+    watched.becomes("OK")
+    watched.lab.set_scale(200)
+    try:
+        watched.put(0)
+        watched.lab.clock_passes(400)
+        assert watched.state() == "OK"
+    finally:
+        watched.lab.set_scale(50)

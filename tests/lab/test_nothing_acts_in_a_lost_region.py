@@ -83,7 +83,7 @@ def test_a_function_that_runs_there_is_ended(lab: RunningLab) -> None:
     code = f"""
 import boto3, time
 def handler(event, context):
-    time.sleep(2)
+    time.sleep(100)  # AWS seconds: two real ones
     boto3.client("sqs", region_name="{DR}").send_message(QueueUrl="{url}", MessageBody="late")
 """
     make_function(lab, PRIMARY, "late", code)

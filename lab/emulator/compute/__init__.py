@@ -27,6 +27,7 @@ from lab.machines import Machines
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from lab.emulator.compute.targets import Door
     from lab.world import Lab
 
 _PULSE: Final = 0.1
@@ -115,6 +116,11 @@ class Compute:
             None of a region that is lost.
         """
         return self._targets.listeners()
+
+    def door(self, region: str) -> Door | None:
+        """Return where a region's load balancer listens; see :func:`front_door`."""
+        with scope(self._lab, region):
+            return self._targets.door(region)
 
     def status(self) -> dict[str, Any]:
         """Return what the lab's status says of compute."""
@@ -205,6 +211,27 @@ class Compute:
         return locked
 
 
+_installed: Final[dict[Lab, Compute]] = {}
+
+
+def front_door(lab: Lab, region: str) -> Door | None:
+    """Return where a region's load balancer listens, also while the region is lost.
+
+    Parameters
+    ----------
+    lab
+        The lab.
+    region
+        A region's name.
+
+    Returns
+    -------
+    Door | None
+        None where there is no listener.
+    """
+    return _installed[lab].door(region)
+
+
 def install(lab: Lab) -> None:
     """Let the compute services of MiniStack do what they say.
 
@@ -216,3 +243,4 @@ def install(lab: Lab) -> None:
     compute = Compute(lab)
     compute.install()
     lab.controls["compute"] = compute.controls()
+    _installed[lab] = compute

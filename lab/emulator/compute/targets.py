@@ -7,7 +7,7 @@ By itself MiniStack calls every target healthy and forwards by host name on its 
 from __future__ import annotations
 
 from functools import partial, wraps
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ministack.services import alb
 from ministack.services.cloudformation import provisioners
@@ -15,6 +15,7 @@ from ministack.services.cloudformation import provisioners
 from lab.balancer import Health, HealthCheck, Response
 from lab.emulator import here, replace
 from lab.emulator.compute.wire import AwsError, Params, Reply, one, render
+from lab.world import DR, PRIMARY
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,10 +38,22 @@ _CHANGING: Final = (
 )
 _TYPES: Final = tuple(f"AWS::ElasticLoadBalancingV2::{name}" for name in ("LoadBalancer", "TargetGroup", "Listener"))
 
+CANONICAL_ZONES: Final = {PRIMARY: "Z32O12XQLNTSW2", DR: "Z215JYRZR1TBD5"}
+"""The hosted zone of the load balancers' own names, one a region, as on AWS: an alias names it beside the name."""
+
 _NOT_REGISTERED: Final = Health("unused", "Target.NotRegistered", "Target is not registered to the target group")
+_ANY_ZONE: Final = "Z35SXDOTRQ7X7K"  # what MiniStack says in every region
+
 _NOT_IN_USE: Final = Health(
     "unused", "Target.NotInUse", "Target group is not configured to receive traffic from the load balancer"
 )
+
+
+class Door(NamedTuple):
+    """Where a region's load balancer listens, and whether a healthy target is behind it."""
+
+    port: int
+    healthy: bool
 
 
 class Targets:
@@ -67,7 +80,7 @@ class Targets:
     def install(self) -> None:
         """Follow every change of MiniStack's records."""
         # In what is said, not in the record: MiniStack takes a request for a record's host name to be traffic for it.
-        replace(alb, "_lb_xml", lambda original: lambda record: original({**record, "DNSName": "localhost"}))
+        replace(alb, "_lb_xml", lambda original: lambda record: _said(original({**record, "DNSName": "localhost"})))
         for action in _CHANGING:
             alb._ACTION_MAP[action] = self._followed(alb._ACTION_MAP[action])
         for kind in _TYPES:
@@ -119,6 +132,16 @@ class Targets:
         """Close every listener of a region at once."""
         for listener in [arn for arn in self._listening if _region(arn) == region]:
             self._shut(listener)
+
+    def door(self, region: str) -> Door | None:
+        """Return the first listener of the load balancers in the region that the caller acts in, lost or not."""
+        records = sorted(alb._listeners.values(), key=lambda record: int(record["Port"]))
+        for record in records:
+            action = _action(record)
+            found = self._balancer.health(action) if isinstance(action, str) else {}
+            serving = any(health.state in ("healthy", "unavailable") for health in found.values())
+            return Door(int(record["Port"]), serving and not self._lab.is_down(region))
+        return None
 
     def listeners(self) -> list[dict[str, Any]]:
         """Return the open listeners, for the lab's status."""
@@ -181,7 +204,7 @@ class Targets:
                 _restore(listeners)
                 raise ValueError(_taken(error)) from error
             if isinstance(result, tuple) and "DNSName" in result[1]:
-                result[1]["DNSName"] = "localhost"
+                result[1].update(DNSName="localhost", CanonicalHostedZoneID=CANONICAL_ZONES[here()])
             return result
 
         return change
@@ -249,6 +272,10 @@ def _action(record: dict[str, Any]) -> str | Response:
                 int(given.get("StatusCode", 200)), given.get("ContentType", "text/plain"), given.get("MessageBody", "")
             )
     return Response(503)
+
+
+def _said(load_balancer: str) -> str:
+    return load_balancer.replace(_ANY_ZONE, CANONICAL_ZONES[here()])
 
 
 def _restore(listeners: dict[str, dict[str, Any]]) -> None:
