@@ -88,6 +88,10 @@ deploy-primary: build ## Deploy the primary region (samconfig.toml: ENVIRONMENT-
 deploy-dr: build ## Deploy the DR region (samconfig.toml: ENVIRONMENT-dr)
 	sam deploy --config-env $(ENVIRONMENT)-dr --no-fail-on-empty-changeset
 
+.PHONY: deploy-health
+deploy-health: setup ## Bring AWS Health's events to DR from us-west-2, where DR is another region (ENVIRONMENT-health)
+	sam deploy --template-file infra/health-forward.yaml --config-env $(ENVIRONMENT)-health --no-fail-on-empty-changeset
+
 .PHONY: image
 image: setup ## Publish an image of the running application to both regions
 	@scripts/publish-image $(ENVIRONMENT) $(PRIMARY_REGION) $(DR_REGION)

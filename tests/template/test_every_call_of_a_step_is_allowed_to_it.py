@@ -137,3 +137,4 @@ def test_the_reading_of_the_code_finds_something() -> None:
     assert "GetParametersByPath" in needed("control")
     assert needed("sql") == {"GetSecretValue", "PutObject"}
     assert {"PutParameter", "GetResources", "EnableRule"} <= needed("parameter_sync")
+    assert {"PutMetricData", "GetMetricStatistics", "DescribeLoadBalancers", "PutItem"} <= needed("probe")

@@ -12,6 +12,8 @@ NO_RESOURCE_LEVEL = {
     "autoscaling:DescribeAutoScalingGroups",
     "autoscaling:DescribeScalingActivities",
     "cloudwatch:DescribeAlarms",
+    "cloudwatch:GetMetricStatistics",
+    "cloudwatch:PutMetricData",
     "ec2:DescribeImages",
     "ec2:DescribeLaunchTemplateVersions",
     "ec2:DescribeSecurityGroups",
@@ -84,6 +86,7 @@ CHANGES = {
     "failback": set(),
     # It asks the replica, and tells; what it decides is carried out by the others.
     "decision": {"lambda:InvokeFunction", "sns:Publish", "states:SendTaskSuccess"},
+    "probe": {"cloudwatch:PutMetricData", "lambda:InvokeFunction", "ssm:PutParameter"},
     "snapshot": {
         "rds:AddTagsToResource",
         "rds:CopyDBSnapshot",
@@ -114,6 +117,8 @@ REACHES_INTO_THE_PRIMARY = {"FenceFunction"}
 REACHES_INTO_BOTH = {"ControlFunction", "DatabaseFunction", "ComputeFunction", "WorkloadFunction", "SourceFunction"}
 # Work on whichever region is the standby, and ask the other.
 WORKS_ON_THE_STANDBY = {"SnapshotFunction", "StandbyFunction"}
+# Asks the primary what anybody may ask, and changes nothing there.
+LOOKS_AT_THE_PRIMARY = {"ProbeFunction"}
 
 ROLES = [
     (template, name, resource)
@@ -204,10 +209,25 @@ def test_a_step_changes_what_its_name_says(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", sorted(set(FAILOVER) - REACHES_INTO_THE_PRIMARY - REACHES_INTO_BOTH - WORKS_ON_THE_STANDBY)
+    "name",
+    sorted(set(FAILOVER) - REACHES_INTO_THE_PRIMARY - REACHES_INTO_BOTH - WORKS_ON_THE_STANDBY - LOOKS_AT_THE_PRIMARY),
 )
 def test_only_who_closes_a_region_reaches_into_the_other(name: str) -> None:
     assert "PrimaryRegion" not in str(FAILOVER[name]["Policies"])
+
+
+@pytest.mark.parametrize("name", sorted(LOOKS_AT_THE_PRIMARY))
+def test_who_looks_at_the_primary_only_looks(name: str) -> None:
+    for statement in statements(FAILOVER[name]["Policies"]):
+        if "PrimaryRegion" in str(statement):
+            assert all(action.split(":")[1].startswith("Describe") for action in many(statement["Action"]))
+
+
+def test_the_probe_writes_its_own_notes_and_never_the_record() -> None:
+    writing = [s for s in statements(FAILOVER["ProbeFunction"]["Policies"]) if "PutItem" in str(s["Action"])]
+    assert [s["Condition"]["ForAllValues:StringEquals"]["dynamodb:LeadingKeys"] for s in writing] == [
+        ["watch", "probe", "health"]
+    ]
 
 
 @pytest.mark.parametrize("name", sorted(REACHES_INTO_THE_PRIMARY))
