@@ -207,9 +207,7 @@ def test_a_step_changes_what_its_name_says(name: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    sorted(
-        set(FAILOVER) - REACHES_INTO_THE_PRIMARY - REACHES_INTO_BOTH - WORKS_ON_THE_STANDBY - LOOKS_AT_THE_PRIMARY
-    ),
+    sorted(set(FAILOVER) - REACHES_INTO_THE_PRIMARY - REACHES_INTO_BOTH - WORKS_ON_THE_STANDBY - LOOKS_AT_THE_PRIMARY),
 )
 def test_only_who_closes_a_region_reaches_into_the_other(name: str) -> None:
     assert "PrimaryRegion" not in str(FAILOVER[name]["Policies"])
