@@ -31,6 +31,8 @@ _MODULES: Final = (
     "nested",
     "lambdas",
     "events",
+    "delivery",
+    "schedules",
     "cloudwatch",
     "s3",
     "secrets",
