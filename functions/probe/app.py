@@ -7,9 +7,9 @@ import json
 import time
 import urllib.parse
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aws_lambda_powertools import Logger
 from botocore.exceptions import BotoCoreError, ClientError
@@ -68,8 +68,7 @@ def health(call: Call) -> Json:
     return {"noted": after is not None and notes.replace(call.environment.state_table, "health", before, after, client)}
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(NamedTuple):
     """What is looked at: where, and by which paths."""
 
     probing: Probing
