@@ -88,13 +88,29 @@ deploy-primary: build ## Deploy the primary region (samconfig.toml: ENVIRONMENT-
 deploy-dr: build ## Deploy the DR region (samconfig.toml: ENVIRONMENT-dr)
 	sam deploy --config-env $(ENVIRONMENT)-dr --no-fail-on-empty-changeset
 
+.PHONY: deploy-health
+deploy-health: setup ## Bring AWS Health's events to DR from us-west-2, where DR is another region (ENVIRONMENT-health)
+	sam deploy --template-file infra/health-forward.yaml --config-env $(ENVIRONMENT)-health --no-fail-on-empty-changeset
+
 .PHONY: image
 image: setup ## Publish an image of the running application to both regions
 	@scripts/publish-image $(ENVIRONMENT) $(PRIMARY_REGION) $(DR_REGION)
 
 .PHONY: status
-status: setup ## Show which region is active, and what was started last
-	@scripts/status $(ENVIRONMENT) $(DR_REGION)
+status: setup ## Show who is active, what is watched, decided and asked, and what was started last
+	@python -m scripts.status $(ENVIRONMENT) $(DR_REGION)
+
+.PHONY: automation
+automation: setup ## Keep everything from starting by itself (OFF='why'), or let it again (ON=1)
+	@python -m scripts.automation $(ENVIRONMENT) $(DR_REGION) $(if $(OFF),off "$(OFF)",$(if $(ON),on,show))
+
+.PHONY: approve
+approve: setup ## Say yes to what a workflow asks (REASON='why'); without a reason it only shows the question
+	@python -m scripts.approval $(ENVIRONMENT) $(DR_REGION) approve "$(REASON)"
+
+.PHONY: reject
+reject: setup ## Say no to it (REASON='why')
+	@python -m scripts.approval $(ENVIRONMENT) $(DR_REGION) reject "$(REASON)"
 
 .PHONY: failover
 failover: setup ## Fail over to the DR region, now

@@ -28,6 +28,9 @@ Machine = dict[str, Any]
 State = dict[str, Any]
 
 _SUBSTITUTION = re.compile(r"\$\{[A-Za-z0-9]+\}")
+# A task of a JSONata machine may compute its time-out, which cfn-lint's schema does not know yet
+# (https://docs.aws.amazon.com/cdk/api/v2/docs/aws-cdk-lib.aws_stepfunctions.Timeout.html).
+_TIMEOUT = re.compile(r'"TimeoutSeconds": "\{%[^"]*%\}"')
 _EXPRESSION = re.compile(r"^\{%(.*)%\}$", re.DOTALL)
 _CATCH_ALL = ("States.ALL", "States.TaskFailed")
 
@@ -69,7 +72,9 @@ def _language(text: str) -> list[str]:
                 "Type": "AWS::StepFunctions::StateMachine",
                 "Properties": {
                     "RoleArn": "arn:aws:iam::123456789012:role/states",
-                    "Definition": json.loads(_SUBSTITUTION.sub("substituted", text)),
+                    "Definition": json.loads(
+                        _TIMEOUT.sub('"TimeoutSeconds": 60', _SUBSTITUTION.sub("substituted", text))
+                    ),
                 },
             }
         }

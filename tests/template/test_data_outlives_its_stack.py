@@ -14,11 +14,13 @@ HOLD_DATA = (
     "AWS::SecretsManager::Secret",
     "AWS::SQS::Queue",
 )
-# Copies of events: about executions that Step Functions remembers for 90 days, and about parameters that are there.
+# Copies of events: about executions that Step Functions remembers for 90 days, about parameters that are there, and
+# about alarms that have a history.
 HOLDS_NOTHING_OF_ITS_OWN = {
     ("template", "Undelivered"),
     ("template", "ParameterChanges"),
     ("template", "ParametersNotCarried"),
+    ("decision", "NotStarted"),
 }
 HOLDERS = [found for found in resources(*HOLD_DATA) if found[:2] not in HOLDS_NOTHING_OF_ITS_OWN]
 

@@ -14,8 +14,8 @@ from .templates import ROOT, functions, many, statements, steps
 
 CORE = ROOT / "layers" / "pilotlight" / "pilotlight"
 SERVICES = (
-    "autoscaling", "dynamodb", "ec2", "elbv2", "events", "lambda", "rds", "resourcegroupstaggingapi", "s3",
-    "secretsmanager", "sns", "ssm", "stepfunctions",
+    "autoscaling", "cloudwatch", "dynamodb", "ec2", "elbv2", "events", "lambda", "rds", "resourcegroupstaggingapi",
+    "s3", "secretsmanager", "sns", "ssm", "stepfunctions",
 )  # fmt: skip
 # Of GetFunction only the tags are read, and they are left out of the answer for whoever may not list them.
 # A snapshot that is to carry tags has to be tagged by whoever takes it.
@@ -137,3 +137,4 @@ def test_the_reading_of_the_code_finds_something() -> None:
     assert "GetParametersByPath" in needed("control")
     assert needed("sql") == {"GetSecretValue", "PutObject"}
     assert {"PutParameter", "GetResources", "EnableRule"} <= needed("parameter_sync")
+    assert {"PutMetricData", "GetMetricStatistics", "DescribeLoadBalancers", "PutItem"} <= needed("probe")

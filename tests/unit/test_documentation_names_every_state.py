@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 PROJECT = Path(__file__).parents[2]
 # Each machine has the runbook of its name.
 RUNBOOKS = ("failover", "reprotect", "failback")
-PICTURES = {name: (PROJECT / f"docs/{name}.svg").read_text() for name in ("failover", "switchover", "by-snapshot")}
+PICTURES = {
+    name: (PROJECT / f"docs/{name}.svg").read_text() for name in ("decision", "failover", "switchover", "by-snapshot")
+}
 # States that one picture gathers under a name, and the other shows one by one.
 GATHERED = "Freeze and prove"
 CAN_FAIL_OR_WAIT = ("Task", "Wait", "Fail", "Parallel", "Map")

@@ -8,7 +8,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pilotlight.errors import PreconditionFailed
-from pilotlight.model import Budgets, Capacity, Crossing, Settings
+from pilotlight.model import (
+    ANSWERS,
+    MODES,
+    Budgets,
+    Capacity,
+    Crossing,
+    Entrance,
+    Policy,
+    Probing,
+    Settings,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -58,6 +68,11 @@ class Environment:
     def prefix(self) -> str:
         """Path under which every parameter of the orchestrator lives, without a slash at its end."""
         return f"/{self.name}/pilotlight"
+
+    @property
+    def primary_door(self) -> str:
+        """Parameter in DR that says where the primary's load balancer is."""
+        return f"{self.prefix}/primary-door"
 
     @property
     def names(self) -> Names:
@@ -110,6 +125,11 @@ class Names:
     def sql(self) -> str:
         """Function that looks into a region's database, in both regions."""
         return f"{self.environment}-sql"
+
+    @property
+    def notify(self) -> str:
+        """Function in the DR region that tells the team."""
+        return f"{self.environment}-dr-notify"
 
     @property
     def failover(self) -> str:
@@ -294,6 +314,49 @@ def crossing_from(parameters: Mapping[str, str], path: str, environment: str) ->
     )
 
 
+def policy_from(parameters: Mapping[str, str], path: str) -> Policy:
+    """Turn parameters into what a team wants of automation.
+
+    Parameters
+    ----------
+    parameters
+        Name (the part after ``path``) to value.
+    path
+        Where they were read, for messages.
+
+    Raises
+    ------
+    PreconditionFailed
+        One is missing or not what it should be; the message names it and the way out.
+    """
+
+    def one_of(name: str, known: tuple[str, ...]) -> str:
+        value = parameters.get(name, "")
+        if value not in known:
+            raise PreconditionFailed(
+                f"parameter {path}/{name} is {value!r}, not one of {', '.join(known)}: nothing was started. "
+                "Correct it, or start by hand what you want to start"
+            )
+        return value
+
+    def seconds(name: str, least: int) -> int:
+        value = parameters.get(name, "")
+        if not value.isdecimal() or int(value) < least:
+            raise PreconditionFailed(
+                f"parameter {path}/{name} is {value!r}: it must be a whole number of at least {least}; nothing was "
+                "started. Correct it, or start by hand what you want to start"
+            )
+        return int(value)
+
+    return Policy(
+        failover=one_of("failover-mode", MODES),
+        failback=one_of("failback-mode", MODES),
+        max_loss_seconds=seconds("max-data-loss-seconds", 0),
+        answer_seconds=seconds("approval-timeout-seconds", 60),
+        no_answer=one_of("approval-default", ANSWERS),
+    )
+
+
 def _rewrite_from(text: str, name: str) -> dict[str, dict[str, str]]:
     try:
         found = json.loads(text or "{}")
@@ -308,3 +371,69 @@ def _rewrite_from(text: str, name: str) -> dict[str, dict[str, str]]:
             "Correct it; the next reconciliation heals the rest"
         )
     return found
+
+
+def probing_from(parameters: Mapping[str, str], path: str) -> Probing:
+    """Turn parameters into what the probe asks.
+
+    Parameters
+    ----------
+    parameters
+        Name (the part after ``path``) to value. ``-`` means none.
+    path
+        Where they were read, for messages.
+
+    Raises
+    ------
+    PreconditionFailed
+        One is missing or not what it should be; the message names it and the way out.
+    """
+
+    def text(name: str, default: str = "") -> str:
+        value = parameters.get(name, default).strip()
+        if not value:
+            raise PreconditionFailed(
+                f"parameter {path}/{name} is missing: put it (aws ssm put-parameter --name {path}/{name} …) or deploy "
+                "the stack again. Until then nobody watches the primary"
+            )
+        return "" if value == "-" else value
+
+    rounds = text("probes-per-minute")
+    if rounds not in ("1", "2", "3", "4", "6"):
+        raise PreconditionFailed(
+            f"parameter {path}/probes-per-minute is {rounds!r}: it must be 1, 2, 3, 4 or 6; correct it. Until then "
+            "nobody watches the primary"
+        )
+    witnesses = tuple(part.strip() for part in text("witness-urls").split(",") if part.strip())
+    wrong = [url for url in witnesses if not url.startswith(("http://", "https://"))]
+    if wrong:
+        raise PreconditionFailed(
+            f"parameter {path}/witness-urls has {wrong[0]!r}: addresses begin with http:// or https:// and are "
+            "separated by commas; correct it. Until then nobody watches the primary"
+        )
+    return Probing(
+        health_path=text("health-path"),
+        deep_health_path=text("deep-health-path"),
+        witnesses=witnesses,
+        rounds=int(rounds),
+        application_host=text("application-host", "-"),
+        observer=text("observer-health-check", "-"),
+    )
+
+
+def entrance_from(value: str, name: str) -> Entrance:
+    """Read where the primary's load balancer is.
+
+    Raises
+    ------
+    PreconditionFailed
+        The parameter is missing or not what it should be.
+    """
+    try:
+        found = json.loads(value)
+        return Entrance(str(found["url"]), str(found["dns_name"]), str(found["hosted_zone_id"]))
+    except (ValueError, KeyError, TypeError):
+        raise PreconditionFailed(
+            f"parameter {name} is {value!r}: it must be JSON with url, dns_name and hosted_zone_id. Deploy DR again "
+            "while the primary answers. Until then nobody watches the primary"
+        ) from None

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 type Json = dict[str, Any]
 type Lock = Literal["free", "held", "failed"]
 
+MODES = ("automatic", "approval", "manual")
+ANSWERS = ("approve", "reject")
+
 
 def as_json(fact: Any) -> Json:
     """Turn a frozen fact into what a state machine can carry.
@@ -140,6 +143,21 @@ class Automation:
 
 
 @dataclass(frozen=True, slots=True)
+class Policy:
+    """What a team wants of automation. Modes are one of `MODES`, ``no_answer`` is one of `ANSWERS`.
+
+    ``max_loss_seconds`` is how many seconds of writes a failover may lose without asking. ``answer_seconds`` is how
+    long a question waits, ``no_answer`` what is done when nobody has answered by then.
+    """
+
+    failover: str
+    failback: str
+    max_loss_seconds: int
+    answer_seconds: int
+    no_answer: str
+
+
+@dataclass(frozen=True, slots=True)
 class Database:
     """An RDS instance as promotion sees it."""
 
@@ -207,6 +225,9 @@ class Replication:
     executed: str = ""
     lag_seconds: int | None = None
     error: str = ""
+    read: str = ""
+    """How far the source's log was received, as file and position. Moves with every event that comes."""
+    receiver_error: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,6 +308,8 @@ class Door:
     host: str
     port: int
     protocol: str
+    zone: str = ""
+    """Hosted zone of AWS's own that its name is in: what an alias record in Route 53 asks for."""
 
     @property
     def url(self) -> str:
@@ -476,3 +499,56 @@ class Crossing:
     paths: tuple[str, ...]
     exclude: tuple[str, ...] = ()
     rewrite: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """How an address answered: its status, or 0 with the reason in ``detail`` when no answer came."""
+
+    status: int
+    milliseconds: int = 0
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Following:
+    """What a replica says of itself and of its source. ``received`` changes whenever something new has come."""
+
+    is_replica: bool
+    source_connected: bool
+    received: str = ""
+    lag_seconds: int | None = None
+    heartbeat_at: str = ""
+    heartbeat_age_seconds: int | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Entrance:
+    """Where the primary's load balancer is, as it was noted while the primary could be asked."""
+
+    url: str
+    dns_name: str
+    hosted_zone_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Probing:
+    """What the probe asks, and how often a minute. Empty where there is nothing to ask."""
+
+    health_path: str
+    deep_health_path: str
+    witnesses: tuple[str, ...]
+    rounds: int
+    application_host: str
+    observer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """A value for CloudWatch. ``fine`` keeps it by the second, for alarms with periods below a minute."""
+
+    name: str
+    value: float
+    unit: Literal["Count", "Milliseconds", "Seconds", "None"] = "None"
+    fine: bool = False

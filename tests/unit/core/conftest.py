@@ -46,7 +46,7 @@ def aws() -> Iterator[Any]:
     """An empty AWS; call it with a service (and a region) for a client."""
     with mock_aws():
         # Named now: a test may put something in their place.
-        factories = (clients.near, clients.patient, clients.far)
+        factories = (clients.near, clients.patient, clients.far, clients.brisk)
         for factory in factories:
             factory.cache_clear()
         yield lambda service, region=DR: boto3.client(service, region_name=region)

@@ -122,4 +122,4 @@ def door(load_balancer: str, client: Any = None) -> Door | None:
     if not listeners:
         return None
     best = max(listeners, key=lambda listener: listener["Protocol"] == "HTTPS")
-    return Door(balancer["DNSName"], best["Port"], best["Protocol"])
+    return Door(balancer["DNSName"], best["Port"], best["Protocol"], balancer.get("CanonicalHostedZoneId", ""))

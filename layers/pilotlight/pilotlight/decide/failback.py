@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from pilotlight.decide.request import triggered
 from pilotlight.decide.restore import SNAPSHOT, freeze_estimate
 from pilotlight.errors import PreconditionFailed
 
@@ -44,9 +45,11 @@ def check(payload: object) -> Wish:
         return Wish()
     if not isinstance(payload, Mapping):
         raise _refused(f"the input is {type(payload).__name__}, not an object")
-    unknown = sorted(set(payload) - {"method", "force", "reason"})
+    unknown = sorted(set(payload) - {"method", "force", "reason", "trigger"})
     if unknown:
         raise _refused(f"unknown field {', '.join(map(repr, unknown))}")
+    if "trigger" in payload:
+        return Wish(reason=triggered(payload, _refused))
     method, force, reason = payload.get("method", "replica"), payload.get("force", False), payload.get("reason", "")
     if method not in _METHODS:
         raise _refused(f"'method' is {method!r}, not 'replica' or 'snapshot'")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from pilotlight.errors import PreconditionFailed
 from pilotlight.model import Request
 
 _EXAMPLE = '{"mode": "ungraceful" or "graceful", "target": "<region>", "reason": "why", "force": false}'
-_FIELDS = {"mode", "reason", "force", "target", "method"}
+_FIELDS = {"mode", "reason", "force", "target", "method", "trigger"}
 _LONGEST_REASON = 500
 UNGRACEFUL = "ungraceful"
 GRACEFUL = "graceful"
@@ -26,7 +26,7 @@ def check(payload: object, primary: str, dr: str) -> Request:
     ----------
     payload
         What the execution was started with: nothing, ``{}``, or any of ``mode``, ``target``, ``method``, ``reason`` and
-        ``force``.
+        ``force``; or the ``trigger`` that an alarm starts it with, which goes with none of them.
     primary, dr
         The two regions; ``target`` is one of them, and DR where it is not given.
 
@@ -42,6 +42,8 @@ def check(payload: object, primary: str, dr: str) -> Request:
     unknown = sorted(set(payload) - _FIELDS)
     if unknown:
         raise _refused(f"unknown field {', '.join(map(repr, unknown))}")
+    if "trigger" in payload:
+        return Request(reason=triggered(payload, _refused), target=dr)
     mode = _mode(payload)
     return Request(
         mode=mode,
@@ -50,6 +52,22 @@ def check(payload: object, primary: str, dr: str) -> Request:
         target=_target(payload, mode, primary, dr),
         method=_method(payload, mode),
     )
+
+
+def triggered(payload: Mapping[str, Any], refused: Callable[[str], PreconditionFailed]) -> str:
+    """Read what an alarm starts a workflow with, and give it as the reason of the switch.
+
+    Raises
+    ------
+    PreconditionFailed
+        It names no alarm, or something else beside it: what an alarm starts is decided, and not wished for.
+    """
+    trigger = payload["trigger"]
+    if set(payload) != {"trigger"}:
+        raise refused("'trigger' stands alone: what an alarm starts is decided by the workflow itself")
+    if not isinstance(trigger, Mapping) or not isinstance(trigger.get("alarm"), str) or not trigger["alarm"]:
+        raise refused("'trigger' must name the 'alarm' that rang")
+    return f"alarm {trigger['alarm']} of {trigger.get('at') or 'an unknown time'}"[:_LONGEST_REASON]
 
 
 def _mode(payload: Mapping[str, Any]) -> str:

@@ -1,0 +1,218 @@
+"""Decides whether what woke a workflow is a reason to switch, and asks people where it may not decide alone."""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from aws_lambda_powertools import Logger
+
+from pilotlight.aws import alarms, clients, database, executions, functions, notes, notify, parameters
+from pilotlight.config import policy_from
+from pilotlight.decide import decision as decide
+from pilotlight.decide import promotion
+from pilotlight.errors import PreconditionFailed
+from pilotlight.model import Automation, Json, Policy, Watch, as_json
+from pilotlight.once import once
+from pilotlight.step import Call, serve
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pilotlight.model import Database
+
+logger = Logger(service="decision")
+
+_LONGER_THAN_A_BEAT = 7
+
+
+def make(call: Call) -> Json:
+    """Gather the facts, decide, and write down what was decided and why."""
+    what, facts, policy = _what(call), _facts(call), _policy(call)
+    environment = call.environment
+    if what == "failover":
+        decision = decide.failover(facts, policy, environment.dr_region)
+    else:
+        decision = decide.failback(facts, policy, environment.primary_region, environment.dr_region)
+    return _written(call, what, decision, facts, policy)
+
+
+def confirm(call: Call) -> Json:
+    """Take note of an answer; a yes is held against what is so by now."""
+    what, answer = _what(call), call.payload["answer"]
+    facts, policy, environment = _facts(call), _policy(call), call.environment
+    said = f"{answer.get('by') or 'somebody'}: {answer.get('reason') or 'no reason given'}"
+    nobody = answer.get("by") == "nobody"
+    pending = notes.read(environment.state_table, "approval")
+    if pending.get("execution") == call.execution:
+        notes.write(environment.state_table, "approval", {})
+    if answer.get("answer") != "approve":
+        rule = "no-answer" if nobody else "asked-already" if answer.get("answer") == "asked-already" else "rejected"
+        decision = decide.Decision("stand-down" if rule == "asked-already" else "tell", rule, said)
+    elif what == "failover":
+        decision = decide.confirmed(facts, environment.dr_region)
+    else:
+        still = decide.failback(facts, policy, environment.primary_region, environment.dr_region)
+        decision = still if still.outcome == "stand-down" else decide.Decision("go", "approved", said)
+    return _written(call, what, decision, facts, policy, answer)
+
+
+def ask(call: Call) -> Json:
+    """Put a question to the team: it waits in the notes, and in their mail, until somebody answers or its time is over.
+
+    One question at a time: of several executions that one incident started, the first asks.
+    """
+    environment, made = call.environment, call.payload["decision"]
+    table, token = environment.state_table, str(call.payload["token"])
+    pending = notes.read(table, "approval")
+    same = pending.get("incident") == made["incident"] and executions.is_running(str(pending.get("execution", "")))
+    if pending.get("execution") != call.execution:
+        question = {
+            "what": made["what"],
+            "incident": made["incident"],
+            "execution": call.execution,
+            "token": token,
+            "asked_at": _now().isoformat(timespec="seconds"),
+            "until": (_now() + dt.timedelta(seconds=made["answer_seconds"])).isoformat(timespec="seconds"),
+            "no_answer": made["no_answer"],
+            "reason": made["reason"],
+            "known": made["notification"]["message"],
+        }
+        if same or not notes.replace(table, "approval", pending, question):
+            executions.answer(token, {"answer": "asked-already", "by": "", "reason": "this incident was asked about"})
+            return {"asked": False}
+    told = made["notification"]
+
+    def publish() -> Json:
+        return {"message_id": notify.publish(environment.topic_arn, told["subject"], told["message"])}
+
+    return {"asked": True} | once(call, f"{made['incident']}-{told['kind']}", publish)
+
+
+def _written(
+    call: Call, what: str, decision: decide.Decision, facts: decide.Facts, policy: Policy, answer: Json | None = None
+) -> Json:
+    """Put a decision with its inputs into the record and into words."""
+    environment, names = call.environment, call.environment.names
+    account = call.context.invoked_function_arn.split(":")[4]
+    arns = {
+        name: f"arn:{call.context.invoked_function_arn.split(':')[1]}:states:{environment.dr_region}:{account}"
+        f":stateMachine:{machine}"
+        for name, machine in (("failover", names.failover), ("failback", names.failback))
+    }
+    can = decide.commands(what, environment.name, environment.dr_region, decision, arns)
+    made = {
+        "what": what,
+        **as_json(decision),
+        "incident": f"{facts.alarm}-{call.payload['trigger'].get('at') or call.execution}",
+        "inputs": as_json(facts) | {"policy": as_json(policy)},
+        "answer": answer,
+        "answer_seconds": policy.answer_seconds,
+        "no_answer": policy.no_answer,
+        "execution": call.execution,
+        "at": facts.now,
+    }
+    # What ends quietly is in the execution alone: it must not cover what was decided before it.
+    if decision.outcome != "stand-down":
+        notes.write(environment.state_table, "decision", made)
+    logger.info("decided", what=what, outcome=decision.outcome, rule=decision.rule, reason=decision.reason)
+    return made | {"notification": decide.told(decision, what, environment.name, facts, can)}
+
+
+def _facts(call: Call) -> decide.Facts:
+    """Look at everything a decision needs, at once: all of it is in DR."""
+    environment, names = call.environment, call.environment.names
+    what, table = _what(call), environment.state_table
+    alarm = str(call.payload["trigger"].get("alarm", ""))
+    if not alarm:
+        raise PreconditionFailed(
+            "'trigger' has no 'alarm': an automatic start names the alarm that rang. Nothing was changed. "
+            "To start by hand, start with no input."
+        )
+    parts = (names.probe_failed, names.replica_lost_source) if what == "failover" else ()
+    with ThreadPoolExecutor(5) as pool:
+        told = pool.submit(alarms.states, (alarm, *parts))
+        watch = pool.submit(notes.read, table, "watch")
+        automation = pool.submit(notes.read, table, "automation")
+        hint = pool.submit(notes.read, table, "health")
+        replica = pool.submit(_replica, call)
+        record = call.store.read()
+        running = record.lock == "held" and record.holder != call.execution and executions.is_running(record.holder)
+        seen = watch.result()
+        return decide.Facts(
+            now=_now().isoformat(timespec="seconds"),
+            alarm=alarm,
+            alarms=told.result(),
+            record=record,
+            holder_running=running,
+            automation=Automation(**automation.result()),
+            watch=Watch(**seen) if seen else None,
+            replica=replica.result(),
+            hint=hint.result(),
+        )
+
+
+def _replica(call: Call) -> decide.Replica:
+    names = call.environment.names
+    found = database.describe(names.database, clients.near("rds"))
+    if found is None:
+        return decide.Replica(exists=False)
+    stands = decide.Replica(exists=True, is_replica=bool(found.source), status=promotion.describe(found))
+    if not found.source or not found.host:
+        return stands
+    try:
+        heard = _ask(call, found)
+    except Exception as error:  # noqa: BLE001 - a database that cannot be asked is a fact like any other
+        return decide.Replica(
+            exists=True, is_replica=True, status=stands.status, detail=f"{type(error).__name__}: {error}"
+        )
+    return decide.Replica(
+        exists=True,
+        is_replica=True,
+        status=stands.status,
+        receives=_receives(call, found, heard),
+        heartbeat_at=str(heard["heartbeat_at"]),
+        detail=str(heard["detail"]),
+    )
+
+
+def _receives(call: Call, found: Database, heard: Json) -> bool:
+    """Say whether anything of the source still arrives.
+
+    A receiver calls itself connected for a minute after its source fell silent (replica_net_timeout), and a replica
+    that is behind shows old beats while it receives new ones: where the two disagree, only a second look tells.
+    """
+    if not heard["source_connected"]:
+        return False
+    if decide.is_fresh(heard["heartbeat_age_seconds"]):
+        return True
+    time.sleep(_LONGER_THAN_A_BEAT)
+    again = _ask(call, found)
+    return bool(again["source_connected"] and again["received"] != heard["received"])
+
+
+def _ask(call: Call, found: Database) -> Json:
+    place: Mapping[str, object] = {"host": found.host, "port": found.port}
+    payload = {"action": "heard", "execution": call.execution, "database": place}
+    return functions.ask(call.environment.names.sql, payload, clients.near("lambda"))
+
+
+def _policy(call: Call) -> Policy:
+    path = f"{call.environment.prefix}/config"
+    return policy_from(parameters.under(path), path)
+
+
+def _what(call: Call) -> str:
+    what = call.payload.get("what")
+    if what not in ("failover", "failback"):
+        raise PreconditionFailed(f"'what' is {what!r}, not 'failover' or 'failback'; nothing was changed")
+    return str(what)
+
+
+def _now() -> dt.datetime:
+    return dt.datetime.now(dt.UTC)
+
+
+handler = serve("decision", {"make": make, "ask": ask, "confirm": confirm})

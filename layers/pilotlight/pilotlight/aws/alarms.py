@@ -1,0 +1,21 @@
+"""CloudWatch alarms: what they say now, whatever an event said of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pilotlight.aws import clients
+
+
+def states(names: tuple[str, ...], client: Any = None) -> dict[str, str]:
+    """Read the states of metric and composite alarms by name; one that does not exist is left out."""
+    answer = (client or clients.near("cloudwatch")).describe_alarms(
+        # Only metric alarms are looked for by default.
+        AlarmNames=list(names),
+        AlarmTypes=["MetricAlarm", "CompositeAlarm"],
+    )
+    return {
+        alarm["AlarmName"]: alarm["StateValue"]
+        for kind in ("MetricAlarms", "CompositeAlarms")
+        for alarm in answer[kind]
+    }

@@ -1,0 +1,20 @@
+"""The states in which a workflow that an alarm woke gives its reasons: the same in every machine that one may wake."""
+
+from __future__ import annotations
+
+DECIDES = {"failover": "Decide whether to fail over", "failback": "Decide whether to go back"}
+ENDS = {"failover": "No failover", "failback": "No failback"}
+BEGINS = {"failover": "Take the lock", "failback": "Check what is asked"}
+SHARED = {
+    "How was it started?",
+    "What was decided?",
+    "Tell the team that it begins",
+    "Ask the team",
+    "No answer in time",
+    "Take note of the answer",
+    "What was answered?",
+    "Tell the team why not",
+    "Tell the team that nothing was decided",
+    "Nothing could be decided",
+}
+HEAD = SHARED | set(DECIDES.values()) | set(ENDS.values())
