@@ -11,6 +11,8 @@ from .templates import MAIN, TEMPLATES, many, resources, statements, steps
 NO_RESOURCE_LEVEL = {
     "autoscaling:DescribeAutoScalingGroups",
     "autoscaling:DescribeScalingActivities",
+    "cloudwatch:GetMetricData",
+    "cloudwatch:PutMetricData",
     "ec2:DescribeImages",
     "ec2:DescribeLaunchTemplateVersions",
     "ec2:DescribeSecurityGroups",
@@ -80,6 +82,7 @@ CHANGES = {
         "lambda:UpdateEventSourceMapping",
     },
     "notify": {"sns:Publish"},
+    "objects": {"cloudwatch:PutMetricData", "s3:PutObject", "s3:PutObjectTagging"},
     "failback": set(),
     "snapshot": {
         "rds:AddTagsToResource",
@@ -110,7 +113,7 @@ FAILOVER = steps()
 REACHES_INTO_THE_PRIMARY = {"FenceFunction"}
 REACHES_INTO_BOTH = {"ControlFunction", "DatabaseFunction", "ComputeFunction", "WorkloadFunction", "SourceFunction"}
 # Work on whichever region is the standby, and ask the other.
-WORKS_ON_THE_STANDBY = {"SnapshotFunction", "StandbyFunction"}
+WORKS_ON_THE_STANDBY = {"SnapshotFunction", "StandbyFunction", "ObjectsFunction"}
 
 ROLES = [
     (template, name, resource)
