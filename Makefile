@@ -140,6 +140,10 @@ retire-purge: setup ## Remove one of them for good, by its whole name (ID=dev-db
 sync: setup ## Make the parameters of both regions equal, now (DRY_RUN=1 prints the difference, LABELS=1 looks at labels)
 	@python scripts/sync.py $(ENVIRONMENT) $(DR_REGION)
 
+.PHONY: objects
+objects: setup ## Compare the objects of both regions after a return, and copy what never crossed; goes on where it stopped
+	@python -m scripts.objects $(ENVIRONMENT) $(DR_REGION)
+
 ##@ The house
 
 .PHONY: lock

@@ -19,9 +19,19 @@ SERVICES = (
 )  # fmt: skip
 # Of GetFunction only the tags are read, and they are left out of the answer for whoever may not list them.
 # A snapshot that is to carry tags has to be tagged by whoever takes it.
-IMPLIED = {"GetFunction": {"ListTags"}, "CreateDBSnapshot": {"AddTagsToResource"}}
+# What is asked for by its version, or copied with its tags, needs the rights on those; and only who may list a bucket
+# hears that something is not there.
+IMPLIED = {
+    "GetFunction": {"ListTags"},
+    "CreateDBSnapshot": {"AddTagsToResource"},
+    "GetObjectTagging": {"GetObjectVersionTagging"},
+    "CopyObject": {"GetObjectVersion", "PutObjectTagging", "ListBucket"},
+}
 # Where an action of IAM is not named like the call that it allows.
-ACTIONS = {"Invoke": "InvokeFunction"}
+ACTIONS = {
+    "Invoke": "InvokeFunction", "HeadObject": "GetObject", "ListObjectVersions": "ListBucketVersions",
+    "CopyObject": "PutObject",
+}  # fmt: skip
 # Reached by the adapter's words, never by the step: these two only switch off.
 NEVER_TAKEN = {"fence": {"DeleteFunctionConcurrency"}, "standby": {"DeleteFunctionConcurrency"}}
 # Powertools keeps what was done once: its own code, not the adapters', calls these.
@@ -96,8 +106,8 @@ def needed(step: str) -> set[str]:
     if "pilotlight.once" in (ROOT / "functions" / step / "app.py").read_text():
         found |= ONCE
     found -= NEVER_TAKEN.get(step, set())
-    found = {ACTIONS.get(op, op) for op in found}
-    return found | {extra for op in found for extra in IMPLIED.get(op, set())}
+    implied = {extra for op in found for extra in IMPLIED.get(op, set())}
+    return {ACTIONS.get(op, op) for op in found} | implied
 
 
 def granted(step: str) -> set[str]:
@@ -138,3 +148,4 @@ def test_the_reading_of_the_code_finds_something() -> None:
     assert needed("sql") == {"GetSecretValue", "PutObject"}
     assert {"PutParameter", "GetResources", "EnableRule"} <= needed("parameter_sync")
     assert {"PutMetricData", "GetMetricStatistics", "DescribeLoadBalancers", "PutItem"} <= needed("probe")
+    assert {"ListBucketVersions", "GetMetricData", "PutObject"} <= needed("objects")

@@ -13,6 +13,7 @@ NO_RESOURCE_LEVEL = {
     "autoscaling:DescribeScalingActivities",
     "cloudwatch:DescribeAlarms",
     "cloudwatch:GetMetricStatistics",
+    "cloudwatch:GetMetricData",
     "cloudwatch:PutMetricData",
     "ec2:DescribeImages",
     "ec2:DescribeLaunchTemplateVersions",
@@ -83,6 +84,7 @@ CHANGES = {
         "lambda:UpdateEventSourceMapping",
     },
     "notify": {"sns:Publish"},
+    "objects": {"cloudwatch:PutMetricData", "s3:PutObject", "s3:PutObjectTagging"},
     "failback": set(),
     # It asks the replica, and tells; what it decides is carried out by the others.
     "decision": {"lambda:InvokeFunction", "sns:Publish", "states:SendTaskSuccess"},
@@ -116,7 +118,7 @@ FAILOVER = steps()
 REACHES_INTO_THE_PRIMARY = {"FenceFunction"}
 REACHES_INTO_BOTH = {"ControlFunction", "DatabaseFunction", "ComputeFunction", "WorkloadFunction", "SourceFunction"}
 # Work on whichever region is the standby, and ask the other.
-WORKS_ON_THE_STANDBY = {"SnapshotFunction", "StandbyFunction"}
+WORKS_ON_THE_STANDBY = {"SnapshotFunction", "StandbyFunction", "ObjectsFunction"}
 # Asks the primary what anybody may ask, and changes nothing there.
 LOOKS_AT_THE_PRIMARY = {"ProbeFunction"}
 

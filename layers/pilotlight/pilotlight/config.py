@@ -152,6 +152,19 @@ class Names:
         return f"{self.environment}-parameter-sync"
 
     @property
+    def objects(self) -> str:
+        """Function in the DR region that watches, compares and copies objects."""
+        return f"{self.environment}-dr-objects"
+
+    def bucket(self, account: str, region: str) -> str:
+        """S3 bucket of the application in a region."""
+        return f"{self.environment}-app-{account}-{region}"
+
+    def evidence_bucket(self, account: str, region: str) -> str:
+        """S3 bucket of a region for what people are to look through."""
+        return f"{self.environment}-evidence-{account}-{region}"
+
+    @property
     def sentinel(self) -> str:
         """Function that closes what should be closed, in both regions."""
         return f"{self.environment}-sentinel"
@@ -437,3 +450,39 @@ def entrance_from(value: str, name: str) -> Entrance:
             f"parameter {name} is {value!r}: it must be JSON with url, dns_name and hosted_zone_id. Deploy DR again "
             "while the primary answers. Until then nobody watches the primary"
         ) from None
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectLimits:
+    """How long objects may take after a return, in seconds: to cross by themselves, and to be compared and copied."""
+
+    grace_seconds: int
+    budget_seconds: int
+
+
+def object_limits_from(parameters: Mapping[str, str], path: str) -> ObjectLimits:
+    """Turn parameters into the limits of comparing and copying objects.
+
+    Parameters
+    ----------
+    parameters
+        Name (the part after ``path``) to value.
+    path
+        Where they were read, for messages.
+
+    Raises
+    ------
+    PreconditionFailed
+        One is missing or no whole number; the message names it and the way out.
+    """
+
+    def seconds(name: str) -> int:
+        value = parameters.get(name, "")
+        if not value.isdecimal():
+            raise PreconditionFailed(
+                f"parameter {path}/{name} is {value or 'missing'!r}: it must be a whole number of seconds; no object "
+                "was touched. Put it, or deploy the stack again, then run `make objects`"
+            )
+        return int(value)
+
+    return ObjectLimits(seconds("objects-grace-seconds"), seconds("objects-budget-seconds"))

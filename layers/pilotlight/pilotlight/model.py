@@ -552,3 +552,51 @@ class Measure:
     value: float
     unit: Literal["Count", "Milliseconds", "Seconds", "None"] = "None"
     fine: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What S3 says has not crossed from a region's bucket to the other one's.
+
+    ``measured_at`` is when S3 measured it, ``heard_at`` when it said so last, and ``asked_at`` when it was asked last;
+    empty where it has never been heard. ``failed`` counts the operations of the last hour that S3 has given up.
+    """
+
+    region: str
+    measured_at: str = ""
+    operations: int = 0
+    bytes: int = 0
+    latency_seconds: int = 0
+    failed: int = 0
+    asked_at: str = ""
+    heard_at: str = ""
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectVersion:
+    """One version of an object, or a delete marker, as a bucket lists it."""
+
+    key: str
+    version: str
+    modified: str
+    size: int = 0
+    latest: bool = False
+    marker: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Switched:
+    """The switch after which objects are compared: where it led, and when.
+
+    ``at`` is empty where nobody noted it. ``uncertain_from`` is the first moment of which nobody knows whether what was
+    written then had crossed; ``returned_at`` is when the region that was left was known to answer again. What
+    has been pending since before ``overdue_before`` is not waited for any longer.
+    """
+
+    active: str
+    returned: str
+    at: str = ""
+    uncertain_from: str = ""
+    returned_at: str = ""
+    overdue_before: str = ""

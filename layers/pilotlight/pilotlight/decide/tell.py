@@ -74,8 +74,14 @@ def done(record: Record, primary: str) -> str:
     return "failed back" if record.target == primary else "switched over"
 
 
-def succeeded(record: Record, payload: Json, primary: str) -> Json:
-    """Word the notification of a switch that worked."""
+def succeeded(record: Record, payload: Json, primary: str, objects: Json | None = None) -> Json:
+    """Word the notification of a switch that worked.
+
+    Parameters
+    ----------
+    objects
+        What was noted of the objects that had not crossed; its ``told`` is a sentence.
+    """
     plan = payload["plan"]
     up = payload["result"]
     compute, drain = up["compute"], up["database"]["drain"]
@@ -101,6 +107,7 @@ def succeeded(record: Record, payload: Json, primary: str) -> Json:
                 f"Compute    {compute['healthy']} healthy targets on {plan['image']} ({plan['image_created']})",
                 f"Functions  {', '.join(plan['functions']) or 'none'} on",
                 f"Verified   a write and a read through {plan['door']}",
+                f"Objects    {(objects or {}).get('told') or 'how many had not crossed is not known'}",
                 "",
                 f"Next: {next_steps(record, payload)}",
             )
