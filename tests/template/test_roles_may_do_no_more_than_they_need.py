@@ -87,7 +87,7 @@ CHANGES = {
     "objects": {"cloudwatch:PutMetricData", "s3:PutObject", "s3:PutObjectTagging"},
     "failback": set(),
     # It asks the replica, and tells; what it decides is carried out by the others.
-    "decision": {"lambda:InvokeFunction", "sns:Publish", "states:SendTaskSuccess"},
+    "decision": {"cloudwatch:SetAlarmState", "lambda:InvokeFunction", "sns:Publish", "states:SendTaskSuccess"},
     "probe": {"cloudwatch:PutMetricData", "lambda:InvokeFunction", "ssm:PutParameter"},
     "snapshot": {
         "rds:AddTagsToResource",
