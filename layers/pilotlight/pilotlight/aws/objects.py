@@ -6,7 +6,7 @@ import datetime as dt
 import itertools
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from botocore.exceptions import ClientError
 
@@ -95,7 +95,9 @@ def by_key(bucket: str, after: str, client: Any) -> Iterator[tuple[str, tuple[Ob
         The key and its versions, the newest first.
     """
     for key, versions in itertools.groupby(_versions(bucket, after, client), attrgetter("key")):
-        yield key, tuple(sorted(versions, key=lambda one: (not one.latest, _reversed(one.modified))))
+        # Where a listing begins with its marker itself, that has been looked at.
+        if key > after:
+            yield key, tuple(sorted(versions, key=lambda one: (not one.latest, _reversed(one.modified))))
 
 
 def _reversed(moment: str) -> float:
@@ -167,7 +169,9 @@ def copy(
     str or None
         The copy's version; None where the key is there by now: nothing was written.
     """
-    tagging: Json = {} if labels is None else {"TaggingDirective": "REPLACE", "Tagging": urlencode(labels)}
+    tagging: Json = (
+        {} if labels is None else {"TaggingDirective": "REPLACE", "Tagging": urlencode(labels, quote_via=quote)}
+    )
     try:
         answer = client.copy_object(
             Bucket=destination,
