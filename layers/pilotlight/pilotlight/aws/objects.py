@@ -10,7 +10,7 @@ from urllib.parse import quote, urlencode
 
 from botocore.exceptions import ClientError
 
-from pilotlight.aws import clients, faults
+from pilotlight.aws import faults
 from pilotlight.model import ObjectVersion
 
 if TYPE_CHECKING:
@@ -65,22 +65,6 @@ def figures(
         elif points:
             newest[name] = (_text(points[-1][0]), float(points[-1][1]))
     return newest, failed
-
-
-def publish(environment: str, values: Mapping[str, tuple[float, str]], client: Any = None) -> None:
-    """Publish figures of our own: name to value and unit, in this region."""
-    (client or clients.near("cloudwatch")).put_metric_data(
-        Namespace="PilotLight",
-        MetricData=[
-            {
-                "MetricName": name,
-                "Dimensions": [{"Name": "Environment", "Value": environment}],
-                "Value": value,
-                "Unit": unit,
-            }
-            for name, (value, unit) in values.items()
-        ],
-    )
 
 
 # --- Versions
