@@ -6,11 +6,11 @@ import datetime as dt
 import itertools
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from botocore.exceptions import ClientError
 
-from pilotlight.aws import clients, faults
+from pilotlight.aws import faults
 from pilotlight.model import ObjectVersion
 
 if TYPE_CHECKING:
@@ -67,22 +67,6 @@ def figures(
     return newest, failed
 
 
-def publish(environment: str, values: Mapping[str, tuple[float, str]], client: Any = None) -> None:
-    """Publish figures of our own: name to value and unit, in this region."""
-    (client or clients.near("cloudwatch")).put_metric_data(
-        Namespace="PilotLight",
-        MetricData=[
-            {
-                "MetricName": name,
-                "Dimensions": [{"Name": "Environment", "Value": environment}],
-                "Value": value,
-                "Unit": unit,
-            }
-            for name, (value, unit) in values.items()
-        ],
-    )
-
-
 # --- Versions
 
 
@@ -95,7 +79,9 @@ def by_key(bucket: str, after: str, client: Any) -> Iterator[tuple[str, tuple[Ob
         The key and its versions, the newest first.
     """
     for key, versions in itertools.groupby(_versions(bucket, after, client), attrgetter("key")):
-        yield key, tuple(sorted(versions, key=lambda one: (not one.latest, _reversed(one.modified))))
+        # Where a listing begins with its marker itself, that has been looked at.
+        if key > after:
+            yield key, tuple(sorted(versions, key=lambda one: (not one.latest, _reversed(one.modified))))
 
 
 def _reversed(moment: str) -> float:
@@ -167,7 +153,9 @@ def copy(
     str or None
         The copy's version; None where the key is there by now: nothing was written.
     """
-    tagging: Json = {} if labels is None else {"TaggingDirective": "REPLACE", "Tagging": urlencode(labels)}
+    tagging: Json = (
+        {} if labels is None else {"TaggingDirective": "REPLACE", "Tagging": urlencode(labels, quote_via=quote)}
+    )
     try:
         answer = client.copy_object(
             Bucket=destination,
