@@ -22,11 +22,16 @@ SERVICES = (
 IMPLIED = {"GetFunction": {"ListTags"}, "CreateDBSnapshot": {"AddTagsToResource"}}
 # Where an action of IAM is not named like the call that it allows.
 ACTIONS = {"Invoke": "InvokeFunction"}
-# Reached by the adapter's words, never by the step: these two only switch off.
-NEVER_TAKEN = {"fence": {"DeleteFunctionConcurrency"}, "standby": {"DeleteFunctionConcurrency"}}
+# Reached by the adapter's words, never by the step: these only switch off.
+NEVER_TAKEN = {
+    "fence": {"DeleteFunctionConcurrency"},
+    "standby": {"DeleteFunctionConcurrency"},
+    "sentinel": {"DeleteFunctionConcurrency", "EnableRule"},
+}
 # Powertools keeps what was done once: its own code, not the adapters', calls these.
 ONCE = {"GetItem", "PutItem", "UpdateItem", "DeleteItem"}
-STEPS = {f["CodeUri"].split("/")[1]: f for f in (*steps().values(), functions()["ParameterSyncFunction"])}
+BESIDE = (functions()["ParameterSyncFunction"], functions()["SentinelFunction"])
+STEPS = {f["CodeUri"].split("/")[1]: f for f in (*steps().values(), *BESIDE)}
 
 
 @cache
@@ -65,6 +70,8 @@ class Adapter:
                 found.add(operations()[called.attr])
             elif isinstance(called, ast.Name):
                 found |= self.reached(called.id, seen | {function})
+            elif isinstance(called, ast.Attribute) and ast.unparse(called.value) == "self":
+                found |= self.reached(called.attr, seen | {function})
         return found
 
 
@@ -84,7 +91,11 @@ def adapters_used(step: str) -> set[tuple[str, str]]:
             used.add((modules[node.value.id][0], node.attr))
         elif isinstance(node, ast.Name) and node.id in modules and modules[node.id][1]:
             used.add(modules[node.id])
-        elif isinstance(node, ast.Attribute) and node.attr in ("replace", "note_fence") and "store" in ast.dump(node):
+        elif (
+            isinstance(node, ast.Attribute)
+            and node.attr in ("replace", "find", "note_fence")
+            and "store" in ast.dump(node)
+        ):
             used.add(("record", node.attr))
     if re.search(r"\bcurrent\(|\.store\b", source):
         used.add(("record", "read"))
@@ -137,3 +148,4 @@ def test_the_reading_of_the_code_finds_something() -> None:
     assert "GetParametersByPath" in needed("control")
     assert needed("sql") == {"GetSecretValue", "PutObject"}
     assert {"PutParameter", "GetResources", "EnableRule"} <= needed("parameter_sync")
+    assert {"PutItem", "DisableRule", "ModifyDBParameterGroup", "PutMetricData"} <= needed("sentinel")
