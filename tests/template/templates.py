@@ -70,7 +70,7 @@ def functions() -> dict[str, Json]:
 
 def steps() -> dict[str, Json]:
     """The functions that a state machine calls: by logical id, with what the globals give them."""
-    others = ("PairFunction", "ParameterSyncFunction")
+    others = ("PairFunction", "ParameterSyncFunction", "SentinelFunction")
     return {name: function for name, function in functions().items() if name not in others}
 
 

@@ -32,11 +32,16 @@ ACTIONS = {
     "Invoke": "InvokeFunction", "HeadObject": "GetObject", "ListObjectVersions": "ListBucketVersions",
     "CopyObject": "PutObject",
 }  # fmt: skip
-# Reached by the adapter's words, never by the step: these two only switch off.
-NEVER_TAKEN = {"fence": {"DeleteFunctionConcurrency"}, "standby": {"DeleteFunctionConcurrency"}}
+# Reached by the adapter's words, never by the step: these only switch off.
+NEVER_TAKEN = {
+    "fence": {"DeleteFunctionConcurrency"},
+    "standby": {"DeleteFunctionConcurrency"},
+    "sentinel": {"DeleteFunctionConcurrency", "EnableRule"},
+}
 # Powertools keeps what was done once: its own code, not the adapters', calls these.
 ONCE = {"GetItem", "PutItem", "UpdateItem", "DeleteItem"}
-STEPS = {f["CodeUri"].split("/")[1]: f for f in (*steps().values(), functions()["ParameterSyncFunction"])}
+BESIDE = (functions()["ParameterSyncFunction"], functions()["SentinelFunction"])
+STEPS = {f["CodeUri"].split("/")[1]: f for f in (*steps().values(), *BESIDE)}
 
 
 @cache
@@ -75,6 +80,8 @@ class Adapter:
                 found.add(operations()[called.attr])
             elif isinstance(called, ast.Name):
                 found |= self.reached(called.id, seen | {function})
+            elif isinstance(called, ast.Attribute) and ast.unparse(called.value) == "self":
+                found |= self.reached(called.attr, seen | {function})
         return found
 
 
@@ -94,7 +101,11 @@ def adapters_used(step: str) -> set[tuple[str, str]]:
             used.add((modules[node.value.id][0], node.attr))
         elif isinstance(node, ast.Name) and node.id in modules and modules[node.id][1]:
             used.add(modules[node.id])
-        elif isinstance(node, ast.Attribute) and node.attr in ("replace", "note_fence") and "store" in ast.dump(node):
+        elif (
+            isinstance(node, ast.Attribute)
+            and node.attr in ("replace", "find", "note_fence")
+            and "store" in ast.dump(node)
+        ):
             used.add(("record", node.attr))
     if re.search(r"\bcurrent\(|\.store\b", source):
         used.add(("record", "read"))
@@ -149,3 +160,4 @@ def test_the_reading_of_the_code_finds_something() -> None:
     assert {"PutParameter", "GetResources", "EnableRule"} <= needed("parameter_sync")
     assert {"PutMetricData", "GetMetricStatistics", "DescribeLoadBalancers", "PutItem"} <= needed("probe")
     assert {"ListBucketVersions", "GetMetricData", "PutObject"} <= needed("objects")
+    assert {"PutItem", "DisableRule", "ModifyDBParameterGroup", "PutMetricData"} <= needed("sentinel")

@@ -73,6 +73,35 @@ def test_the_orchestrator_needs_nothing_of_the_network_but_for_sql() -> None:
     assert groups == [{"Fn::GetAtt": ["Network", "Outputs.FunctionSecurityGroupId"]}]
 
 
+def test_a_sentinel_that_is_late_is_dropped_and_one_that_fails_is_heard_of() -> None:
+    function, infra = FUNCTIONS["SentinelFunction"], TEMPLATES["sentinel"]["Resources"]
+    assert function["EventInvokeConfig"] == {"MaximumRetryAttempts": 0, "MaximumEventAgeInSeconds": 60}
+    assert infra["EveryMinute"]["Properties"]["ScheduleExpression"] == "rate(1 minute)"
+    assert infra["Failed"]["Properties"]["MetricName"] == "Errors"
+    assert infra["Failed"]["Properties"]["AlarmActions"] == [{"Ref": "TopicArn"}]
+
+
+def test_a_sentinel_wakes_in_both_regions_whatever_is_recorded() -> None:
+    """A rule that followed the record would be off in the very region that is to be closed."""
+    for name in ("SentinelFunction", "Sentinel"):
+        assert "Condition" not in MAIN["Resources"][name]
+    rules = {
+        n: r["Properties"] for n, r in TEMPLATES["sentinel"]["Resources"].items() if r["Type"] == "AWS::Events::Rule"
+    }
+    assert set(rules) == {"EveryMinute", "InstanceLaunched", "DatabaseBack"}
+    for name, rule in rules.items():
+        assert "State" not in rule
+        (target,) = rule["Targets"]
+        assert target["Input"] == '{"action": "watch"}'
+        permission = TEMPLATES["sentinel"]["Resources"][f"{name}MayInvoke"]["Properties"]
+        assert permission["SourceArn"] == {"Fn::GetAtt": [name, "Arn"]}
+    assert rules["InstanceLaunched"]["EventPattern"]["detail"] == {
+        "AutoScalingGroupName": [
+            TEMPLATES["compute"]["Resources"]["AutoScalingGroup"]["Properties"]["AutoScalingGroupName"]
+        ]
+    }
+
+
 def test_closing_a_region_is_tried_once_and_soon() -> None:
     config = FUNCTIONS["FenceFunction"]["EventInvokeConfig"]
     assert config == {"MaximumRetryAttempts": 0, "MaximumEventAgeInSeconds": 60}
@@ -83,7 +112,10 @@ def test_what_is_not_told_is_not_lost() -> None:
     assert config["DestinationConfig"]["OnFailure"]["Destination"] == {"Fn::GetAtt": ["Undelivered", "Arn"]}
 
 
-@pytest.mark.parametrize("name", sorted(set(FUNCTIONS) - {"PairFunction", "ParameterSyncFunction", "SqlFunction"}))
+IN_BOTH = {"PairFunction", "ParameterSyncFunction", "SentinelFunction", "SqlFunction"}
+
+
+@pytest.mark.parametrize("name", sorted(set(FUNCTIONS) - IN_BOTH))
 def test_the_functions_of_a_switch_are_in_dr_alone(name: str) -> None:
     assert MAIN["Resources"][name]["Condition"] == "IsDr"
 

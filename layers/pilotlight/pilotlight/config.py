@@ -283,8 +283,13 @@ def settings_from(parameters: Mapping[str, str], path: str) -> Settings:
         most_lag_seconds=number("most-lag-seconds", 1),
         verify_path=text("verify-path"),
         application_host=optional("application-host"),
-        workload_functions=tuple(name.strip() for name in optional("workload-functions").split(",") if name.strip()),
+        workload_functions=functions_named(optional("workload-functions")),
     )
+
+
+def functions_named(value: str) -> tuple[str, ...]:
+    """Read the parameter ``workload-functions``: names separated by commas, ``-`` for none."""
+    return tuple(name.strip() for name in value.split(",") if name.strip() not in ("", "-"))
 
 
 def crossing_from(parameters: Mapping[str, str], path: str, environment: str) -> Crossing:
