@@ -42,7 +42,7 @@ def install(lab: Lab) -> None:
     # What MiniStack cannot read it does not fire.
     replace(eventbridge, "_parse_rate_seconds", lambda _: lambda _expression: None)
     schedules = _Schedules(lab, seconds)
-    lab.spawn(schedules.run, "lab-schedules")
+    lab.every(lambda: max(1.0, _SHORTEST_LOOK * lab.clock.scale), schedules.look, "lab-schedules")
     _schedules_of_stacks()
 
 
@@ -54,20 +54,19 @@ class _Schedules:
         self._seconds = seconds
         self._due: dict[tuple[str, ...], float] = {}
 
-    def run(self) -> None:
-        """Fire what is due, until the lab closes."""
+    def look(self) -> None:
+        """Fire what is due."""
         clock = self._lab.clock
-        while clock.sleep_aws(max(1.0, _SHORTEST_LOOK * clock.scale)):
-            now = clock.aws_now()
-            enabled = {key: (every, fire) for key, every, fire in self._enabled()}
-            # The countdown begins when a schedule is made or enabled.
-            self._due = {key: self._due.get(key, now + every) for key, (every, _) in enabled.items()}
-            for key, (every, fire) in enabled.items():
-                if now < self._due[key]:
-                    continue
-                late = (now - self._due[key]) % every
-                self._due[key] = now - late + max(every, _SHORTEST_RATE * clock.scale)
-                self._fire(key, fire)
+        now = clock.aws_now()
+        enabled = {key: (every, fire) for key, every, fire in self._enabled()}
+        # The countdown begins when a schedule is made or enabled.
+        self._due = {key: self._due.get(key, now + every) for key, (every, _) in enabled.items()}
+        for key, (every, fire) in enabled.items():
+            if now < self._due[key]:
+                continue
+            late = (now - self._due[key]) % every
+            self._due[key] = now - late + max(every, _SHORTEST_RATE * clock.scale)
+            self._fire(key, fire)
 
     def _fire(self, key: tuple[str, ...], fire: Callable[[], None]) -> None:
         if self._lab.is_down(key[1]):
