@@ -34,6 +34,7 @@ _MODULES: Final = (
     "s3",
     "secrets",
     "parameters",
+    "queues",
     "rds",
     "compute",
     "cloudformation",
