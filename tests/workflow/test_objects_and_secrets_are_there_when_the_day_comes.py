@@ -65,6 +65,18 @@ def test_a_lost_region_leaves_its_last_figures(operator: Operator) -> None:
     assert silent["heard_at"] == silent["asked_at"]
 
 
+def test_while_the_primary_is_away_parameters_wait_without_a_dead_letter(operator: Operator) -> None:
+    ssm, functions = operator.lab.client("ssm"), operator.lab.client("lambda")
+    ssm.put_parameter(Name="/dev/app/mode", Value="degraded", Type="String")
+    for _ in range(2):
+        answer = functions.invoke(FunctionName="dev-parameter-sync", Payload=b'{"action": "reconcile"}')
+        told = json.loads(answer["Payload"].read())
+        assert told["outcome"] == "the other region does not answer", told
+    assert dead_letters(operator) == 0
+    names = operator.lab.client("cloudwatch").list_metrics(Namespace="PilotLight")["Metrics"]
+    assert "ParametersUnanswered" in {metric["MetricName"] for metric in names}
+
+
 def test_after_the_return_both_sides_are_compared_and_what_never_crossed_is_copied(operator: Operator) -> None:
     operator.until(lambda: text(operator, DR, "crossed.txt") == "before", "what had crossed is there")
     put(operator, DR, "held/both.txt", "DR's")
@@ -102,6 +114,20 @@ def test_after_the_return_both_sides_are_compared_and_what_never_crossed_is_copi
     assert tags.items() >= {"team": "a", "kind": "report"}.items()
 
 
+def test_what_was_put_in_dr_is_in_the_primary_by_itself_and_nothing_echoes(operator: Operator) -> None:
+    def version(region: str) -> tuple[str, int] | None:
+        try:
+            found = operator.lab.client("ssm", region).get_parameter(Name="/dev/app/mode")["Parameter"]
+        except ClientError:
+            return None
+        return str(found["Value"]), int(found["Version"])
+
+    operator.until(lambda: version(PRIMARY) == ("degraded", 1), "the parameter is in the primary")
+    operator.lab.clock_passes(120)
+    assert (version(PRIMARY), version(DR)) == (("degraded", 1), ("degraded", 1))
+    assert dead_letters(operator) == 0
+
+
 def test_asked_again_it_copies_nothing_twice_and_finds_nothing_new(operator: Operator) -> None:
     before = versions(operator, DR)
     put(operator, DR, "refused/changed.txt", "second")
@@ -132,6 +158,14 @@ def versions(operator: Operator, region: str) -> int:
     """Count what a bucket has."""
     pages = operator.lab.client("s3", region).get_paginator("list_object_versions").paginate(Bucket=BUCKETS[region])
     return sum(len(page.get("Versions", ())) for page in pages)
+
+
+def dead_letters(operator: Operator) -> int:
+    """Count the parameters' dead letters in DR."""
+    sqs = operator.lab.client("sqs")
+    url = sqs.get_queue_url(QueueName="dev-parameter-sync-dlq")["QueueUrl"]
+    told = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["ApproximateNumberOfMessages"])
+    return int(told["Attributes"]["ApproximateNumberOfMessages"])
 
 
 def note(operator: Operator, subject: str) -> dict[str, Any]:
