@@ -89,8 +89,8 @@ deploy-dr: build ## Deploy the DR region (samconfig.toml: ENVIRONMENT-dr)
 	sam deploy --config-env $(ENVIRONMENT)-dr --no-fail-on-empty-changeset
 
 .PHONY: image
-image: setup ## Publish an image of the running application to both regions
-	@scripts/publish-image $(ENVIRONMENT) $(PRIMARY_REGION) $(DR_REGION)
+image: setup ## Publish an image of the running application in both regions, from whichever is active (FRESH=1: a new one)
+	@FRESH="$(FRESH)" python -m scripts.image $(ENVIRONMENT) $(PRIMARY_REGION) $(DR_REGION)
 
 .PHONY: status
 status: setup ## Show which region is active, and what was started last

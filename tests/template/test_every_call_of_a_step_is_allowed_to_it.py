@@ -15,7 +15,7 @@ from .templates import ROOT, functions, many, statements, steps
 CORE = ROOT / "layers" / "pilotlight" / "pilotlight"
 SERVICES = (
     "autoscaling", "dynamodb", "ec2", "elbv2", "events", "lambda", "rds", "resourcegroupstaggingapi", "s3",
-    "secretsmanager", "sns", "ssm", "stepfunctions",
+    "secretsmanager", "sns", "ssm", "stepfunctions", "cloudwatch", "kms",
 )  # fmt: skip
 # Of GetFunction only the tags are read, and they are left out of the answer for whoever may not list them.
 # A snapshot that is to carry tags has to be tagged by whoever takes it.
@@ -26,7 +26,8 @@ ACTIONS = {"Invoke": "InvokeFunction"}
 NEVER_TAKEN = {"fence": {"DeleteFunctionConcurrency"}, "standby": {"DeleteFunctionConcurrency"}}
 # Powertools keeps what was done once: its own code, not the adapters', calls these.
 ONCE = {"GetItem", "PutItem", "UpdateItem", "DeleteItem"}
-STEPS = {f["CodeUri"].split("/")[1]: f for f in (*steps().values(), functions()["ParameterSyncFunction"])}
+OTHERS = (functions()[name] for name in ("ParameterSyncFunction", "ImageFunction"))
+STEPS = {f["CodeUri"].split("/")[1]: f for f in (*steps().values(), *OTHERS)}
 
 
 @cache
@@ -117,7 +118,11 @@ BEHIND_A_CALL = {
 
 
 # Needed by Lambda, which hands over what is in the queue; and by Parameter Store, which encrypts for the caller.
-BEHIND_A_CALL_OF = {"parameter_sync": {"ReceiveMessage", "DeleteMessage", "GetQueueAttributes", "Encrypt"}}
+BEHIND_A_CALL_OF = {
+    "parameter_sync": {"ReceiveMessage", "DeleteMessage", "GetQueueAttributes", "Encrypt"},
+    # EC2 copies disks from one key to the other for whoever asks it to.
+    "image": {"Encrypt", "GenerateDataKeyWithoutPlaintext", "ReEncryptFrom", "ReEncryptTo"},
+}
 
 
 @pytest.mark.parametrize("step", sorted(STEPS))
@@ -137,3 +142,4 @@ def test_the_reading_of_the_code_finds_something() -> None:
     assert "GetParametersByPath" in needed("control")
     assert needed("sql") == {"GetSecretValue", "PutObject"}
     assert {"PutParameter", "GetResources", "EnableRule"} <= needed("parameter_sync")
+    assert {"CopyImage", "DeregisterImage", "PutMetricData", "GetKeyPolicy"} <= needed("image")

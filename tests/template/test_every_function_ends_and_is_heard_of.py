@@ -76,14 +76,17 @@ def test_what_is_not_told_is_not_lost() -> None:
     assert config["DestinationConfig"]["OnFailure"]["Destination"] == {"Fn::GetAtt": ["Undelivered", "Arn"]}
 
 
-@pytest.mark.parametrize("name", sorted(set(FUNCTIONS) - {"PairFunction", "ParameterSyncFunction", "SqlFunction"}))
+IN_BOTH = {"PairFunction", "ParameterSyncFunction", "SqlFunction", "ImageFunction"}
+
+
+@pytest.mark.parametrize("name", sorted(set(FUNCTIONS) - IN_BOTH))
 def test_the_functions_of_a_switch_are_in_dr_alone(name: str) -> None:
     assert MAIN["Resources"][name]["Condition"] == "IsDr"
 
 
 def test_each_region_looks_into_its_database_from_inside() -> None:
     """With all that the function is made of."""
-    for name in ("SqlFunction", "ParameterSyncFunction", "PilotLightLayer", "DependenciesLayer", "Network"):
+    for name in (*IN_BOTH, "ImageMachine", "PilotLightLayer", "DependenciesLayer", "Network"):
         assert "Condition" not in MAIN["Resources"][name]
     assert FUNCTIONS["SqlFunction"]["FunctionName"] == {"Fn::Sub": "${Environment}-sql"}
     assert MAIN["Resources"]["Failover"]["Properties"]["DefinitionSubstitutions"]["SqlFunctionArn"] == {

@@ -11,9 +11,12 @@ from .templates import MAIN, TEMPLATES, many, resources, statements, steps
 NO_RESOURCE_LEVEL = {
     "autoscaling:DescribeAutoScalingGroups",
     "autoscaling:DescribeScalingActivities",
+    "cloudwatch:PutMetricData",
     "ec2:DescribeImages",
+    "ec2:DescribeInstances",
     "ec2:DescribeLaunchTemplateVersions",
     "ec2:DescribeSecurityGroups",
+    "ec2:DescribeSnapshots",
     "elasticloadbalancing:DescribeListeners",
     "elasticloadbalancing:DescribeLoadBalancers",
     "elasticloadbalancing:DescribeTargetHealth",
