@@ -90,6 +90,7 @@ def plan(call: Call) -> Json:
             method=method,
             source_gib=gib,
             left_behind=not call.payload.get("insists") and failover.is_left_behind(seen, found, doors),
+            now=_now(),
         )
     )
 

@@ -14,8 +14,8 @@ from .templates import ROOT, functions, many, statements, steps
 
 CORE = ROOT / "layers" / "pilotlight" / "pilotlight"
 SERVICES = (
-    "autoscaling", "cloudwatch", "dynamodb", "ec2", "elbv2", "events", "lambda", "rds", "resourcegroupstaggingapi",
-    "s3", "secretsmanager", "sns", "ssm", "stepfunctions",
+    "autoscaling", "cloudwatch", "dynamodb", "ec2", "elbv2", "events", "kms", "lambda", "rds",
+    "resourcegroupstaggingapi", "s3", "secretsmanager", "sns", "ssm", "stepfunctions",
 )  # fmt: skip
 # Of GetFunction only the tags are read, and they are left out of the answer for whoever may not list them.
 # A snapshot that is to carry tags has to be tagged by whoever takes it.
@@ -40,7 +40,7 @@ NEVER_TAKEN = {
 }
 # Powertools keeps what was done once: its own code, not the adapters', calls these.
 ONCE = {"GetItem", "PutItem", "UpdateItem", "DeleteItem"}
-BESIDE = (functions()["ParameterSyncFunction"], functions()["SentinelFunction"])
+BESIDE = (functions()[name] for name in ("ParameterSyncFunction", "SentinelFunction", "ImageFunction"))
 STEPS = {f["CodeUri"].split("/")[1]: f for f in (*steps().values(), *BESIDE)}
 
 
@@ -138,7 +138,11 @@ BEHIND_A_CALL = {
 
 
 # Needed by Lambda, which hands over what is in the queue; and by Parameter Store, which encrypts for the caller.
-BEHIND_A_CALL_OF = {"parameter_sync": {"ReceiveMessage", "DeleteMessage", "GetQueueAttributes", "Encrypt"}}
+BEHIND_A_CALL_OF = {
+    "parameter_sync": {"ReceiveMessage", "DeleteMessage", "GetQueueAttributes", "Encrypt"},
+    # EC2 copies disks from one key to the other for whoever asks it to.
+    "image": {"Encrypt", "GenerateDataKeyWithoutPlaintext", "ReEncryptFrom", "ReEncryptTo"},
+}
 
 
 @pytest.mark.parametrize("step", sorted(STEPS))
@@ -161,3 +165,4 @@ def test_the_reading_of_the_code_finds_something() -> None:
     assert {"PutMetricData", "GetMetricStatistics", "DescribeLoadBalancers", "PutItem"} <= needed("probe")
     assert {"ListBucketVersions", "GetMetricData", "PutObject"} <= needed("objects")
     assert {"PutItem", "DisableRule", "ModifyDBParameterGroup", "PutMetricData"} <= needed("sentinel")
+    assert {"CopyImage", "DeregisterImage", "PutMetricData", "GetKeyPolicy"} <= needed("image")

@@ -112,7 +112,7 @@ def test_what_is_not_told_is_not_lost() -> None:
     assert config["DestinationConfig"]["OnFailure"]["Destination"] == {"Fn::GetAtt": ["Undelivered", "Arn"]}
 
 
-IN_BOTH = {"PairFunction", "ParameterSyncFunction", "SentinelFunction", "SqlFunction"}
+IN_BOTH = {"PairFunction", "ParameterSyncFunction", "SentinelFunction", "SqlFunction", "ImageFunction"}
 
 
 @pytest.mark.parametrize("name", sorted(set(FUNCTIONS) - IN_BOTH))
@@ -122,7 +122,7 @@ def test_the_functions_of_a_switch_are_in_dr_alone(name: str) -> None:
 
 def test_each_region_looks_into_its_database_from_inside() -> None:
     """With all that the function is made of."""
-    for name in ("SqlFunction", "ParameterSyncFunction", "PilotLightLayer", "DependenciesLayer", "Network"):
+    for name in (*IN_BOTH, "ImageMachine", "PilotLightLayer", "DependenciesLayer", "Network"):
         assert "Condition" not in MAIN["Resources"][name]
     assert FUNCTIONS["SqlFunction"]["FunctionName"] == {"Fn::Sub": "${Environment}-sql"}
     assert MAIN["Resources"]["Failover"]["Properties"]["DefinitionSubstitutions"]["SqlFunctionArn"] == {

@@ -15,13 +15,14 @@ from pilotlight.model import (
     Capacity,
     Crossing,
     Entrance,
+    ImageSettings,
     Policy,
     Probing,
     Settings,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +174,11 @@ class Names:
     def image(self) -> str:
         """State machine, function and schedule that publish an image of the application, in both regions."""
         return f"{self.environment}-image"
+
+    @property
+    def key(self) -> str:
+        """Alias of the region's key."""
+        return f"alias/{self.environment}-pilotlight"
 
     @property
     def primary_lost(self) -> str:
@@ -372,6 +378,43 @@ def policy_from(parameters: Mapping[str, str], path: str) -> Policy:
         max_loss_seconds=seconds("max-data-loss-seconds", 0),
         answer_seconds=seconds("approval-timeout-seconds", 60),
         no_answer=one_of("approval-default", ANSWERS),
+    )
+
+
+def image_settings_from(parameters: Mapping[str, str], path: str) -> ImageSettings:
+    """Turn parameters into how images are made.
+
+    Parameters
+    ----------
+    parameters
+        Name (the part after ``path``) to value.
+    path
+        Where they were read, for messages.
+
+    Raises
+    ------
+    PreconditionFailed
+        One is not what it should be; the message names it and the way out.
+    """
+
+    def number(name: str, default: str, what: str, *, fits: Callable[[int], bool]) -> int:
+        value = parameters.get(name, default).strip()
+        if not value.isdecimal() or not fits(int(value)):
+            raise PreconditionFailed(
+                f"parameter {path}/{name} is {value!r}: it must be {what}; no image was made. Correct it and start "
+                "again (make image)"
+            )
+        return int(value)
+
+    return ImageSettings(
+        keep=number("image-keep", "3", "a whole number of at least 1", fits=lambda value: value >= 1),
+        # What CopyImage takes.
+        copy_minutes=number(
+            "image-copy-minutes",
+            "0",
+            "0, or a multiple of 15 up to 2880",
+            fits=lambda value: value % 15 == 0 and value <= 2880,
+        ),
     )
 
 

@@ -268,6 +268,40 @@ class Image:
     state: str
     created: str
     snapshots_complete: bool = True
+    tags: Mapping[str, str] = field(default_factory=dict)
+    snapshots: tuple[str, ...] = ()
+    owner: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DiskSnapshot:
+    """The snapshot of an image's disk. ``seconds`` is how long it took; -1 where EC2 does not say."""
+
+    identifier: str
+    state: str
+    encrypted: bool = False
+    key: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    seconds: float = -1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A region's key as the start of an instance needs it. ``policy`` is its text, empty where it may not be read."""
+
+    arn: str
+    state: str
+    policy: str = ""
+    grantees: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ImageSettings:
+    """How images are made: how many pairs are kept, and within how many minutes a copy has to be there (0: any)."""
+
+    keep: int
+    copy_minutes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,6 +311,8 @@ class Instance:
     identifier: str
     lifecycle: str
     health: str
+    launched: str = ""
+    version: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,6 +326,8 @@ class Group:
     instances: tuple[Instance, ...] = ()
     target_groups: tuple[str, ...] = ()
     suspended: tuple[str, ...] = ()
+    role: str = ""
+    """ARN of the service-linked role that it starts instances under; empty for Auto Scaling's default."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -368,6 +406,8 @@ class Plan:
     steps: tuple[str, ...] = ()
     method: str = "replica"
     freeze_estimate: str = ""
+    image_age_hours: float = -1.0
+    image_version: str = ""
 
 
 def plan_from(payload: Mapping[str, Any]) -> Plan:
