@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+
+_FASTEST_KEPT_UP_WITH: Final = 100
 
 
 class Clock:
@@ -34,6 +37,11 @@ class Clock:
     def scale(self) -> float:
         """AWS seconds that pass in one real second."""
         return self._scale
+
+    @property
+    def fast_forward(self) -> bool:
+        """Whether time runs too fast for what works every minute to keep up, as while the lab is set up."""
+        return self._scale > _FASTEST_KEPT_UP_WITH
 
     def set_scale(self, scale: float) -> None:
         """Change the scale from now on and re-time every sleeper.

@@ -30,12 +30,6 @@ if TYPE_CHECKING:
 _BEAT: Final = 10
 """AWS seconds between two evaluations: the shortest period that an alarm may have."""
 
-_TOO_FAST: Final = 100
-"""The scale above which what puts data every minute cannot keep up, as while the lab is set up.
-
-Nothing is evaluated then, nor until an alarm's windows lie in the time after it: what is missing would not be missing.
-"""
-
 _WORDS: Final = {
     "GreaterThanOrEqualToThreshold": "greater than or equal to",
     "GreaterThanThreshold": "greater than",
@@ -179,7 +173,9 @@ class _Alarms:
     def _look(self) -> None:
         clock = self._lab.clock
         minute, self._minute = self._minute, int(clock.aws_now() // 60)
-        if clock.scale > _TOO_FAST:
+        if clock.fast_forward:
+            # Nothing is judged then, nor until an alarm's windows lie in the time after it: what is missing would not
+            # be missing on AWS.
             self._kept_up_since = clock.aws_now()
         for region in self._lab.regions:
             with self._lock, scope(self._lab, region):

@@ -26,8 +26,9 @@ _SHORTEST_LOOK: Final = 0.05
 _SHORTEST_RATE: Final = 1.0
 """Real seconds between two firings of one schedule."""
 
-_WHILE_SETTING_UP: Final = 10.0
-"""The same while the lab is set up, which runs fast-forward: nobody waits for a schedule then."""
+_SHORTEST_RATE_FAST_FORWARD: Final = 10.0
+"""The same while the lab is set up: nobody looks at what they do then, and functions that begin faster than they end
+would leave nothing of this machine."""
 
 _logger = logging.getLogger("lab")
 
@@ -62,15 +63,17 @@ class _Schedules:
         """Fire what is due."""
         clock = self._lab.clock
         now = clock.aws_now()
+        shortest = clock.scale * (_SHORTEST_RATE_FAST_FORWARD if clock.fast_forward else _SHORTEST_RATE)
         enabled = {key: (every, fire) for key, every, fire in self._enabled()}
-        # The countdown begins when a schedule is made or enabled.
-        self._due = {key: self._due.get(key, now + every) for key, (every, _) in enabled.items()}
+        # The countdown begins when a schedule is made or enabled. What was put off by a fast clock comes forward again.
+        self._due = {
+            key: min(self._due.get(key, now + every), now + max(every, shortest)) for key, (every, _) in enabled.items()
+        }
         for key, (every, fire) in enabled.items():
             if now < self._due[key]:
                 continue
             late = (now - self._due[key]) % every
-            shortest = _SHORTEST_RATE if self._lab.ready else _WHILE_SETTING_UP
-            self._due[key] = now - late + max(every, shortest * clock.scale)
+            self._due[key] = now - late + max(every, shortest)
             self._fire(key, fire)
 
     def _fire(self, key: tuple[str, ...], fire: Callable[[], None]) -> None:
