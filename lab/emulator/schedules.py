@@ -11,6 +11,7 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 from lab.emulator import replace, scope, wrap_resource
+from lab.emulator.workers import is_busy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -23,7 +24,10 @@ _SHORTEST_LOOK: Final = 0.05
 """Real seconds between two looks at what is due."""
 
 _SHORTEST_RATE: Final = 1.0
-"""Real seconds between two firings of one schedule: setting the lab up runs fast-forward."""
+"""Real seconds between two firings of one schedule."""
+
+_WHILE_SETTING_UP: Final = 10.0
+"""The same while the lab is set up, which runs fast-forward: nobody waits for a schedule then."""
 
 _logger = logging.getLogger("lab")
 
@@ -65,7 +69,8 @@ class _Schedules:
             if now < self._due[key]:
                 continue
             late = (now - self._due[key]) % every
-            self._due[key] = now - late + max(every, _SHORTEST_RATE * clock.scale)
+            shortest = _SHORTEST_RATE if self._lab.ready else _WHILE_SETTING_UP
+            self._due[key] = now - late + max(every, shortest * clock.scale)
             self._fire(key, fire)
 
     def _fire(self, key: tuple[str, ...], fire: Callable[[], None]) -> None:
@@ -110,7 +115,10 @@ def _fire(record: dict[str, Any], targets: list[dict[str, Any]]) -> None:
         "Region": get_region(),
     }
     for target in targets:
-        eventbridge._invoke_target(target, event, record)
+        # A minute of AWS time may be a second here, and a function's second is a real one: what still runs is not
+        # started beside itself, or a slow machine would start ever more. On AWS it would have been over long ago.
+        if not is_busy(target["Arn"]):
+            eventbridge._invoke_target(target, event, record)
 
 
 def _schedules_of_stacks() -> None:
