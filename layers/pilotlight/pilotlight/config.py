@@ -182,6 +182,11 @@ class Names:
         return f"{self.environment}-dr-primary-ready"
 
     @property
+    def traffic(self) -> str:
+        """Function, event rule and alarm in the DR region that say where traffic goes."""
+        return f"{self.environment}-dr-traffic"
+
+    @property
     def retired_prefix(self) -> str:
         """What the names of all retired databases begin with."""
         return f"{self.database}-retired-"
@@ -271,6 +276,7 @@ def settings_from(parameters: Mapping[str, str], path: str) -> Settings:
         verify_path=text("verify-path"),
         application_host=optional("application-host"),
         workload_functions=tuple(name.strip() for name in optional("workload-functions").split(",") if name.strip()),
+        hosted_zone=optional("hosted-zone-id"),
     )
 
 

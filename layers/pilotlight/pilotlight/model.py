@@ -83,6 +83,7 @@ class Settings:
     verify_path: str
     application_host: str
     workload_functions: tuple[str, ...]
+    hosted_zone: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -368,6 +369,8 @@ class Plan:
     steps: tuple[str, ...] = ()
     method: str = "replica"
     freeze_estimate: str = ""
+    traffic: str = "team"
+    """Who moves the traffic: ``route53``, which follows by itself, or the ``team``."""
 
 
 def plan_from(payload: Mapping[str, Any]) -> Plan:

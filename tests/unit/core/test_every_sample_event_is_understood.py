@@ -27,9 +27,10 @@ STEPS = (
     "standby",
     "decision",
     "probe",
+    "traffic",
 )
 # Asked for by no execution.
-OUTSIDE = ("sql-follow", "probe-watch")
+OUTSIDE = ("sql-follow", "probe-watch", "traffic-follow")
 # Sent by AWS as it is: the function knows it by its source.
 BY_AWS = {"probe-health": "aws.health"}
 
@@ -70,6 +71,7 @@ def test_the_state_machines_send_what_the_samples_show() -> None:
     # What no state sends: the rule's, for an execution that was stopped, and what functions ask of functions.
     by_others = {"notify-ended", "sql-prepare", "sql-mark", "sql-quiet", "sql-prove", "sql-beat"}
     by_others |= {"sql-position", "sql-compare", "sql-heard", "sql-follow", "probe-watch", "probe-health"}
+    by_others.add("traffic-follow")
     assert {path.stem for path in EVENTS if path.stem.split("-")[0] in STEPS} - {
         f"{function.lower()}-{action}" for function, action in sent
     } == by_others
