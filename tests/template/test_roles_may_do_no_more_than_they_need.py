@@ -90,6 +90,7 @@ CHANGES = {
     "failback": set(),
     # It asks the replica, and tells; what it decides is carried out by the others.
     "decision": {"cloudwatch:SetAlarmState", "lambda:InvokeFunction", "sns:Publish", "states:SendTaskSuccess"},
+    "traffic": {"cloudwatch:PutMetricData"},
     "probe": {"cloudwatch:PutMetricData", "lambda:InvokeFunction", "ssm:PutParameter"},
     "snapshot": {
         "rds:AddTagsToResource",

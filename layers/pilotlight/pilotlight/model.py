@@ -83,6 +83,7 @@ class Settings:
     verify_path: str
     application_host: str
     workload_functions: tuple[str, ...]
+    hosted_zone: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -408,6 +409,8 @@ class Plan:
     freeze_estimate: str = ""
     image_age_hours: float = -1.0
     image_version: str = ""
+    traffic: str = "team"
+    """Who moves the traffic: ``route53``, which follows by itself, or the ``team``."""
 
 
 def plan_from(payload: Mapping[str, Any]) -> Plan:
