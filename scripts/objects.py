@@ -1,4 +1,4 @@
-"""Says how far the objects are, or compares both sides and copies what never crossed, and prints how far that is.
+"""Says how far objects and secrets are; or compares both sides and copies what never crossed, and prints how far it is.
 
 Usage: scripts/objects.py status|compare [ENVIRONMENT] [DR_REGION]      (dev eu-central-1)
 """
@@ -28,11 +28,11 @@ def status(environment: str, dr_region: str) -> int:
         found: dict[str, Any] = json.loads(answer["Item"]["body"]["S"]) if "Item" in answer else {}
         return found
 
-    print("\n".join(lines(note("objects"), note("objects-return"))))
+    print("\n".join(lines(note("objects"), note("objects-return"), note("secrets"))))
     return 0
 
 
-def lines(seen: dict[str, Any], returned: dict[str, Any]) -> list[str]:
+def lines(seen: dict[str, Any], returned: dict[str, Any], secrets: dict[str, Any]) -> list[str]:
     """Put what was noted into words."""
     told = []
     if not seen or not seen["measured_at"]:
@@ -46,6 +46,8 @@ def lines(seen: dict[str, Any], returned: dict[str, Any]) -> list[str]:
             told.append(f"               not heard since: asked at {seen['asked_at']}, {seen['detail']}")
     if returned:
         told.append(f"after a return {returned['at']}: {returned['told']}")
+    if secrets:
+        told.append(f"secrets        {'good' if secrets['good'] else 'NOT GOOD'} at {secrets['at']}: {secrets['told']}")
     return told
 
 

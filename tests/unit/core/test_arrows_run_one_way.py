@@ -61,8 +61,8 @@ def test_only_the_fence_speaks_to_the_region_that_may_be_lost() -> None:
         for path in ROOT.glob("functions/*/app.py")
         if "clients.far" in path.read_text() and path.parent.name != "pair"
     }
-    # Of these two nothing waits for either.
-    assert callers == {"fence", "objects"}
+    # Of these nothing waits for any.
+    assert callers == {"fence", "objects", "secrets"}
     assert not [path for path in CORE.rglob("*.py") if "far(" in path.read_text() and path.name != "clients.py"]
 
 

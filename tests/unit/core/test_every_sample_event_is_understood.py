@@ -26,9 +26,10 @@ STEPS = (
     "failback",
     "standby",
     "objects",
+    "secrets",
 )
-# What a schedule sends belongs to no execution.
-SCHEDULED = {"objects-watch"}
+# What a schedule sends belongs to no execution, nor what is asked for by it.
+SCHEDULED = {"objects-watch", "secrets-watch", "sql-login"}
 
 
 def actions(function: str) -> set[str]:
