@@ -11,6 +11,7 @@ import json
 import os
 import signal
 import time
+import urllib.parse
 import urllib.request
 from dataclasses import dataclass
 from typing import Any
@@ -290,11 +291,8 @@ def primary_door(settings: Settings, kept_in: str) -> Json:
         listeners = elb.describe_listeners(LoadBalancerArn=balancer["LoadBalancerArn"])["Listeners"]
         if listeners:
             best = max(listeners, key=lambda listener: bool(listener["Protocol"] == "HTTPS"))
-            return {
-                "Url": url(best["Protocol"], balancer["DNSName"], best["Port"]),
-                "DnsName": balancer["DNSName"],
-                "HostedZoneId": balancer["CanonicalHostedZoneId"],
-            }
+            address = url(best["Protocol"], balancer["DNSName"], best["Port"])
+            return _entrance(address, balancer["DNSName"], balancer["CanonicalHostedZoneId"])
         problem = "has no listener"
     except (ClientError, *_SILENCE) as error:
         gone = isinstance(error, ClientError) and error.response["Error"]["Code"].startswith("LoadBalancerNotFound")
@@ -311,7 +309,20 @@ def primary_door(settings: Settings, kept_in: str) -> Json:
             f"it is. Deploy the primary first: sam deploy --config-env {settings.environment}-primary"
         ) from None
     print(json.dumps({"message": "kept what was noted of the primary's door", "load_balancer": name, "it": problem}))
-    return {"Url": kept["url"], "DnsName": kept["dns_name"], "HostedZoneId": kept["hosted_zone_id"]}
+    return _entrance(kept["url"], kept["dns_name"], kept["hosted_zone_id"])
+
+
+def _entrance(address: str, dns_name: str, zone: str) -> Json:
+    """Say where a load balancer is in all the ways that a template may need: it cannot take an address apart."""
+    parts = urllib.parse.urlsplit(address)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    return {
+        "Url": address,
+        "DnsName": dns_name,
+        "HostedZoneId": zone,
+        "Protocol": parts.scheme.upper(),
+        "Port": str(port),
+    }
 
 
 def prepare_accounts(settings: Settings, wanted: Json) -> Json:

@@ -36,7 +36,7 @@ def test_a_third_region_and_twice_the_same_one_are_refused_with_a_sentence() -> 
         for assertion in rule["Assertions"]:
             assert assertion["AssertDescription"]
     looks = {"LooksInTenSeconds", "LooksInTwentySeconds", "LooksInThirtySeconds"}
-    assert set(MAIN["Rules"]) == {"RegionsDiffer", "RegionIsOneOfTheTwo"} | looks
+    assert set(MAIN["Rules"]) == {"RegionsDiffer", "RegionIsOneOfTheTwo", "AZoneNeedsAName"} | looks
 
 
 def test_a_wrong_parameter_is_refused_with_a_sentence() -> None:
@@ -66,12 +66,14 @@ def test_the_orchestrator_is_set_by_the_parameters_that_the_templates_make() -> 
     written = {}
     for _, _, resource in resources("AWS::SSM::Parameter"):
         name = resource["Properties"]["Name"]["Fn::Sub"]
-        if name.startswith(path):
+        # One is the id of a health check that the template makes.
+        if name.startswith(path) and "Ref" in resource["Properties"]["Value"]:
             parameter = MAIN["Parameters"][resource["Properties"]["Value"]["Ref"]]
             written[name.removeprefix(path)] = str(parameter["Default"])
     settings = settings_from(written, "/dev/pilotlight/config")
     assert settings.capacity.maximum == 4
     assert settings.workload_functions == ()
+    assert settings.hosted_zone == ""
     crossing = crossing_from(written, "/dev/pilotlight/config", "dev")
     assert (crossing.paths, crossing.exclude, crossing.rewrite) == (("/dev",), (), {})
     assert {"sync-paths", "sync-exclude", "sync-rewrite"} <= set(written)
@@ -95,6 +97,7 @@ def test_the_functions_find_what_they_look_for_by_name() -> None:
     assert named("template", "Failover", "Name") == names.failover
     assert named("template", "SqlFunction", "FunctionName") == names.sql
     assert named("template", "ParameterSyncFunction", "FunctionName") == names.parameter_sync
+    assert named("template", "TrafficFunction", "FunctionName") == names.traffic
     assert named("configuration", "Changes", "Name") == names.parameter_sync
     for resource, key in (("ImageMachine", "Name"), ("ImageFunction", "FunctionName"), ("ImageTable", "TableName")):
         assert named("template", resource, key) == names.image

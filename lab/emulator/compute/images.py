@@ -199,10 +199,11 @@ class Images:
         key = one(params, "KmsKeyId") or None
         if key and one(params, "Encrypted").lower() == "false":
             raise AwsError("InvalidParameterDependency", "The parameter KmsKeyId requires the parameter Encrypted")
+        takes = self._copy_time(params)
         disk = Disk(source.disk.size, source.disk.encrypted or flag(params, "Encrypted") or key is not None, key)
         image = self._add(name, disk, one(params, "Description") or source.description)
         image.copied_from, image.token = (source.image_id, source.region), token
-        image.ready_at = self._lab.clock.aws_now() + self._copy_time(params)
+        image.ready_at = self._lab.clock.aws_now() + takes
         self._tag(image, params)
         if flag(params, "CopyImageTags"):
             with scope(self._lab, source.region):

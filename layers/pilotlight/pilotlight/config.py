@@ -201,6 +201,11 @@ class Names:
         return f"{self.environment}-dr-primary-ready"
 
     @property
+    def traffic(self) -> str:
+        """Function, event rule and alarm in the DR region that say where traffic goes."""
+        return f"{self.environment}-dr-traffic"
+
+    @property
     def retired_prefix(self) -> str:
         """What the names of all retired databases begin with."""
         return f"{self.database}-retired-"
@@ -290,6 +295,7 @@ def settings_from(parameters: Mapping[str, str], path: str) -> Settings:
         verify_path=text("verify-path"),
         application_host=optional("application-host"),
         workload_functions=functions_named(optional("workload-functions")),
+        hosted_zone=optional("hosted-zone-id"),
     )
 
 

@@ -83,6 +83,7 @@ class Settings:
     verify_path: str
     application_host: str
     workload_functions: tuple[str, ...]
+    hosted_zone: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -408,6 +409,8 @@ class Plan:
     freeze_estimate: str = ""
     image_age_hours: float = -1.0
     image_version: str = ""
+    traffic: str = "team"
+    """Who moves the traffic: ``route53``, which follows by itself, or the ``team``."""
 
 
 def plan_from(payload: Mapping[str, Any]) -> Plan:
@@ -640,3 +643,25 @@ class Switched:
     uncertain_from: str = ""
     returned_at: str = ""
     overdue_before: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SecretFacts:
+    """A secret as a region describes it: its current version, the key it is under, and where its copies are.
+
+    ``key`` is empty for the region's AWS-managed one, ``home`` for a secret that is not a copy.
+    """
+
+    version: str
+    key: str = ""
+    home: str = ""
+    copies: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """What became of logging in to a region's database with that region's own secret."""
+
+    version: str = ""
+    logged_in: bool = False
+    detail: str = ""

@@ -14,7 +14,7 @@ from functions.pair import app
 from .conftest import DR, PRIMARY, Regions, environment, settings
 
 PARAMETER = "/dev/pilotlight/primary-door"
-NOTED = {"url": "http://old.example", "dns_name": "old.example", "hosted_zone_id": "ZOLD"}
+NOTED = {"url": "https://old.example", "dns_name": "old.example", "hosted_zone_id": "ZOLD"}
 
 
 def door(port: int = 80) -> Any:
@@ -61,12 +61,15 @@ def test_the_primary_is_asked_while_it_answers(regions: Regions) -> None:
         "Url": f"http://{balancer['DNSName']}",
         "DnsName": balancer["DNSName"],
         "HostedZoneId": balancer["CanonicalHostedZoneId"],
+        "Protocol": "HTTP",
+        "Port": "80",
     }
 
 
 def test_a_port_of_its_own_is_in_the_address(regions: Regions) -> None:
     balancer = door(port=8443)
-    assert app.primary_door(settings(DR.region), PARAMETER)["Url"] == f"http://{balancer['DNSName']}:8443"
+    asked = app.primary_door(settings(DR.region), PARAMETER)
+    assert (asked["Url"], asked["Port"]) == (f"http://{balancer['DNSName']}:8443", "8443")
 
 
 @pytest.mark.parametrize(
@@ -82,7 +85,13 @@ def test_what_was_noted_stands_while_the_primary_is_lost(
     noted()
     lose_the_primary(monkeypatch, error)
     kept = app.primary_door(settings(DR.region), PARAMETER)
-    assert kept == {"Url": "http://old.example", "DnsName": "old.example", "HostedZoneId": "ZOLD"}
+    assert kept == {
+        "Url": "https://old.example",
+        "DnsName": "old.example",
+        "HostedZoneId": "ZOLD",
+        "Protocol": "HTTPS",
+        "Port": "443",
+    }
 
 
 def test_nobody_knows_is_told_with_what_to_do(regions: Regions) -> None:
@@ -107,5 +116,5 @@ def test_the_custom_resource_answers_with_the_door(regions: Regions, monkeypatch
         "RequestType": "Create",
         "ResourceProperties": {"Parameter": PARAMETER},
     }
-    assert set(app._work(event)) == {"Url", "DnsName", "HostedZoneId"}
+    assert set(app._work(event)) == {"Url", "DnsName", "HostedZoneId", "Protocol", "Port"}
     assert app._work(event | {"RequestType": "Delete"}) == {}

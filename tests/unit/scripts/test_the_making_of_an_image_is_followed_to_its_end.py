@@ -49,12 +49,12 @@ def test_it_is_started_where_drs_record_says(
     monkeypatch: pytest.MonkeyPatch, dr: Any, primary: Any, active: str
 ) -> None:
     records = {DR: Ssm(dr), PRIMARY: Ssm(primary)}
-    monkeypatch.setattr(image.boto3, "client", lambda _, region_name, **__: records[region_name])
+    monkeypatch.setattr("boto3.client", lambda _, region_name, **__: records[region_name])
     assert image.active_region("dev", PRIMARY, DR) == active
 
 
 def test_where_no_region_answers_nothing_is_started(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(image.boto3, "client", lambda *_, **__: Ssm(LOST))
+    monkeypatch.setattr("boto3.client", lambda *_, **__: Ssm(LOST))
     with pytest.raises(SystemExit, match="nothing was started"):
         image.active_region("dev", PRIMARY, DR)
 

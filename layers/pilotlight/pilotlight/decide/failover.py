@@ -6,15 +6,15 @@ import datetime as dt
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from pilotlight.decide import capacity, images, promotion
+from pilotlight.decide import capacity, images, promotion, traffic
 from pilotlight.decide.request import GRACEFUL, REPLICA, REPROTECT, SNAPSHOT
 from pilotlight.decide.restore import freeze_estimate
 from pilotlight.errors import FatalError, PreconditionFailed
 from pilotlight.model import Database, Door, Doors, Function, Group, Image, Plan, Record, Request, Settings
 
 
-def steps(mode: str, source: str, target: str, method: str, image: str) -> tuple[str, ...]:
-    """Say in words what a switch will do, in order, and from which image."""
+def steps(mode: str, source: str, target: str, method: str, image: str, moves: str) -> tuple[str, ...]:
+    """Say in words what a switch will do, in order, from which image, and who moves the traffic."""
     first: tuple[str, ...] = (
         f"close {source} if it answers (on the side; nothing waits for it)",
         "apply what the replica has received, then promote it",
@@ -37,8 +37,10 @@ def steps(mode: str, source: str, target: str, method: str, image: str) -> tuple
         f"start the application in {target} from the newest image, {image}, and wait for healthy targets",
         "switch the workload functions and their triggers on",
         "verify by a write and a read through the load balancer",
-        f"record {target} as active and tell the team",
+        f"record {target} as active",
+        moves,
         *last,
+        "tell the team",
     )
 
 
@@ -285,6 +287,7 @@ def plan(
     age = images.age_hours(chosen, now) if now else -1.0
     version = chosen.tags.get(images.VERSION, "")
     wanted = capacity.wanted(settings.capacity, group.capacity)
+    moved_by = traffic.by(settings.hosted_zone)
     return Plan(
         environment=environment,
         mode=record.mode,
@@ -310,9 +313,17 @@ def plan(
         poll_seconds=settings.budgets.poll,
         most_lag_seconds=settings.most_lag_seconds,
         budgets=settings.budgets,
-        steps=steps(record.mode, record.source, target, method, images.told(chosen.identifier, version, age)),
+        steps=steps(
+            record.mode,
+            record.source,
+            target,
+            method,
+            images.told(chosen.identifier, version, age),
+            traffic.step(moved_by, settings.application_host, target),
+        ),
         method=method,
         freeze_estimate=freeze_estimate(method, source_gib) if record.mode == GRACEFUL else "",
         image_age_hours=age,
         image_version=version,
+        traffic=moved_by,
     )
