@@ -275,9 +275,15 @@ def settings_from(parameters: Mapping[str, str], path: str) -> Settings:
         most_lag_seconds=number("most-lag-seconds", 1),
         verify_path=text("verify-path"),
         application_host=optional("application-host"),
-        workload_functions=tuple(name.strip() for name in optional("workload-functions").split(",") if name.strip()),
+        workload_functions=workload_functions_from(parameters),
         hosted_zone=optional("hosted-zone-id"),
     )
+
+
+def workload_functions_from(parameters: Mapping[str, str]) -> tuple[str, ...]:
+    """Read the functions that are switched by name, beside those that are tagged."""
+    names = parameters.get("workload-functions", "-").strip()
+    return () if names == "-" else tuple(name.strip() for name in names.split(",") if name.strip())
 
 
 def crossing_from(parameters: Mapping[str, str], path: str, environment: str) -> Crossing:
