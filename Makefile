@@ -93,8 +93,8 @@ deploy-health: setup ## Bring AWS Health's events to DR from us-west-2, where DR
 	sam deploy --template-file infra/health-forward.yaml --config-env $(ENVIRONMENT)-health --no-fail-on-empty-changeset
 
 .PHONY: image
-image: setup ## Publish an image of the running application to both regions
-	@scripts/publish-image $(ENVIRONMENT) $(PRIMARY_REGION) $(DR_REGION)
+image: setup ## Publish an image of the running application in both regions, from whichever is active (FRESH=1: a new one)
+	@FRESH="$(FRESH)" python -m scripts.image $(ENVIRONMENT) $(PRIMARY_REGION) $(DR_REGION)
 
 .PHONY: status
 status: setup ## Show who is active, what is watched, decided and asked, and what was started last
@@ -139,6 +139,10 @@ retire-purge: setup ## Remove one of them for good, by its whole name (ID=dev-db
 .PHONY: sync
 sync: setup ## Make the parameters of both regions equal, now (DRY_RUN=1 prints the difference, LABELS=1 looks at labels)
 	@python scripts/sync.py $(ENVIRONMENT) $(DR_REGION)
+
+.PHONY: objects
+objects: setup ## Compare the objects of both regions after a return, and copy what never crossed; goes on where it stopped
+	@python -m scripts.objects $(ENVIRONMENT) $(DR_REGION)
 
 ##@ The house
 

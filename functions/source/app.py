@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pilotlight.aws import clients, compute, database, faults, functions, parameters, snapshots, workload
-from pilotlight.config import workload_functions_from
+from pilotlight.config import functions_named
 from pilotlight.decide import restore, switchover
 from pilotlight.decide import workload as decide
 from pilotlight.errors import TransientError
@@ -113,7 +113,7 @@ def _functions(call: Call) -> tuple[Function, ...]:
     lambdas = clients.at("lambda", source)
     if call.payload.get("plan"):
         return workload.look(call.plan.functions, lambdas)
-    named = workload_functions_from(parameters.under(f"{environment.prefix}/config"))
+    named = functions_named(parameters.under(f"{environment.prefix}/config").get("workload-functions", "-"))
     tagging = clients.at("resourcegroupstaggingapi", source)
     return workload.functions(environment.name, named, tagging, lambdas)
 

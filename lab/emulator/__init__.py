@@ -37,6 +37,7 @@ _MODULES: Final = (
     "s3",
     "secrets",
     "parameters",
+    "queues",
     "rds",
     "compute",
     "route53",

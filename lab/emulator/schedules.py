@@ -11,6 +11,7 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 from lab.emulator import replace, scope, wrap_resource
+from lab.emulator.workers import is_busy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -23,7 +24,10 @@ _SHORTEST_LOOK: Final = 0.05
 """Real seconds between two looks at what is due."""
 
 _SHORTEST_RATE: Final = 1.0
-"""Real seconds between two firings of one schedule: setting the lab up runs fast-forward."""
+"""Real seconds between two firings of one schedule."""
+
+_WHILE_SETTING_UP: Final = 10.0
+"""The same while the lab is set up, which runs fast-forward: nobody waits for a schedule then."""
 
 _logger = logging.getLogger("lab")
 
@@ -42,7 +46,7 @@ def install(lab: Lab) -> None:
     # What MiniStack cannot read it does not fire.
     replace(eventbridge, "_parse_rate_seconds", lambda _: lambda _expression: None)
     schedules = _Schedules(lab, seconds)
-    lab.spawn(schedules.run, "lab-schedules")
+    lab.every(lambda: max(1.0, _SHORTEST_LOOK * lab.clock.scale), schedules.look, "lab-schedules")
     _schedules_of_stacks()
 
 
@@ -54,20 +58,20 @@ class _Schedules:
         self._seconds = seconds
         self._due: dict[tuple[str, ...], float] = {}
 
-    def run(self) -> None:
-        """Fire what is due, until the lab closes."""
+    def look(self) -> None:
+        """Fire what is due."""
         clock = self._lab.clock
-        while clock.sleep_aws(max(1.0, _SHORTEST_LOOK * clock.scale)):
-            now = clock.aws_now()
-            enabled = {key: (every, fire) for key, every, fire in self._enabled()}
-            # The countdown begins when a schedule is made or enabled.
-            self._due = {key: self._due.get(key, now + every) for key, (every, _) in enabled.items()}
-            for key, (every, fire) in enabled.items():
-                if now < self._due[key]:
-                    continue
-                late = (now - self._due[key]) % every
-                self._due[key] = now - late + max(every, _SHORTEST_RATE * clock.scale)
-                self._fire(key, fire)
+        now = clock.aws_now()
+        enabled = {key: (every, fire) for key, every, fire in self._enabled()}
+        # The countdown begins when a schedule is made or enabled.
+        self._due = {key: self._due.get(key, now + every) for key, (every, _) in enabled.items()}
+        for key, (every, fire) in enabled.items():
+            if now < self._due[key]:
+                continue
+            late = (now - self._due[key]) % every
+            shortest = _SHORTEST_RATE if self._lab.ready else _WHILE_SETTING_UP
+            self._due[key] = now - late + max(every, shortest * clock.scale)
+            self._fire(key, fire)
 
     def _fire(self, key: tuple[str, ...], fire: Callable[[], None]) -> None:
         if self._lab.is_down(key[1]):
@@ -111,7 +115,10 @@ def _fire(record: dict[str, Any], targets: list[dict[str, Any]]) -> None:
         "Region": get_region(),
     }
     for target in targets:
-        eventbridge._invoke_target(target, event, record)
+        # A minute of AWS time may be a second here, and a function's second is a real one: what still runs is not
+        # started beside itself, or a slow machine would start ever more. On AWS it would have been over long ago.
+        if not is_busy(target["Arn"]):
+            eventbridge._invoke_target(target, event, record)
 
 
 def _schedules_of_stacks() -> None:

@@ -17,9 +17,15 @@ def test_every_folder_of_functions_is_deployed() -> None:
 @pytest.mark.parametrize("name", sorted(FUNCTIONS))
 def test_a_function_ends_by_itself_and_is_traced_and_logged(name: str) -> None:
     function = FUNCTIONS[name]
-    # One reads the log of an old database, for a while, another waits for it; and one compares what two regions have.
+    # One reads the log of an old database, for a while, another waits for it; and two compare what two regions have.
     # One looks several times a minute, and may take a little more than its minute.
-    longer = {"SqlFunction": 120, "StandbyFunction": 150, "ParameterSyncFunction": 900, "ProbeFunction": 70}
+    longer = {
+        "SqlFunction": 120,
+        "StandbyFunction": 150,
+        "ParameterSyncFunction": 900,
+        "ProbeFunction": 70,
+        "ObjectsFunction": 300,
+    }
     assert 0 < function["Timeout"] <= longer.get(name, 60)
     assert function["Tracing"] == "Active"
     assert function["Runtime"] == "python3.13"
@@ -67,6 +73,35 @@ def test_the_orchestrator_needs_nothing_of_the_network_but_for_sql() -> None:
     assert groups == [{"Fn::GetAtt": ["Network", "Outputs.FunctionSecurityGroupId"]}]
 
 
+def test_a_sentinel_that_is_late_is_dropped_and_one_that_fails_is_heard_of() -> None:
+    function, infra = FUNCTIONS["SentinelFunction"], TEMPLATES["sentinel"]["Resources"]
+    assert function["EventInvokeConfig"] == {"MaximumRetryAttempts": 0, "MaximumEventAgeInSeconds": 60}
+    assert infra["EveryMinute"]["Properties"]["ScheduleExpression"] == "rate(1 minute)"
+    assert infra["Failed"]["Properties"]["MetricName"] == "Errors"
+    assert infra["Failed"]["Properties"]["AlarmActions"] == [{"Ref": "TopicArn"}]
+
+
+def test_a_sentinel_wakes_in_both_regions_whatever_is_recorded() -> None:
+    """A rule that followed the record would be off in the very region that is to be closed."""
+    for name in ("SentinelFunction", "Sentinel"):
+        assert "Condition" not in MAIN["Resources"][name]
+    rules = {
+        n: r["Properties"] for n, r in TEMPLATES["sentinel"]["Resources"].items() if r["Type"] == "AWS::Events::Rule"
+    }
+    assert set(rules) == {"EveryMinute", "InstanceLaunched", "DatabaseBack"}
+    for name, rule in rules.items():
+        assert "State" not in rule
+        (target,) = rule["Targets"]
+        assert target["Input"] == '{"action": "watch"}'
+        permission = TEMPLATES["sentinel"]["Resources"][f"{name}MayInvoke"]["Properties"]
+        assert permission["SourceArn"] == {"Fn::GetAtt": [name, "Arn"]}
+    assert rules["InstanceLaunched"]["EventPattern"]["detail"] == {
+        "AutoScalingGroupName": [
+            TEMPLATES["compute"]["Resources"]["AutoScalingGroup"]["Properties"]["AutoScalingGroupName"]
+        ]
+    }
+
+
 def test_closing_a_region_is_tried_once_and_soon() -> None:
     config = FUNCTIONS["FenceFunction"]["EventInvokeConfig"]
     assert config == {"MaximumRetryAttempts": 0, "MaximumEventAgeInSeconds": 60}
@@ -77,14 +112,17 @@ def test_what_is_not_told_is_not_lost() -> None:
     assert config["DestinationConfig"]["OnFailure"]["Destination"] == {"Fn::GetAtt": ["Undelivered", "Arn"]}
 
 
-@pytest.mark.parametrize("name", sorted(set(FUNCTIONS) - {"PairFunction", "ParameterSyncFunction", "SqlFunction"}))
+IN_BOTH = {"PairFunction", "ParameterSyncFunction", "SentinelFunction", "SqlFunction", "ImageFunction"}
+
+
+@pytest.mark.parametrize("name", sorted(set(FUNCTIONS) - IN_BOTH))
 def test_the_functions_of_a_switch_are_in_dr_alone(name: str) -> None:
     assert MAIN["Resources"][name]["Condition"] == "IsDr"
 
 
 def test_each_region_looks_into_its_database_from_inside() -> None:
     """With all that the function is made of."""
-    for name in ("SqlFunction", "ParameterSyncFunction", "PilotLightLayer", "DependenciesLayer", "Network"):
+    for name in (*IN_BOTH, "ImageMachine", "PilotLightLayer", "DependenciesLayer", "Network"):
         assert "Condition" not in MAIN["Resources"][name]
     assert FUNCTIONS["SqlFunction"]["FunctionName"] == {"Fn::Sub": "${Environment}-sql"}
     assert MAIN["Resources"]["Failover"]["Properties"]["DefinitionSubstitutions"]["SqlFunctionArn"] == {

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import tomllib
 
-from pilotlight.config import Environment, Names, crossing_from, settings_from
+from pilotlight.config import Environment, Names, crossing_from, image_settings_from, settings_from
 
 from .templates import MAIN, ROOT, TEMPLATES, resources, steps
 
@@ -77,6 +77,9 @@ def test_the_orchestrator_is_set_by_the_parameters_that_the_templates_make() -> 
     crossing = crossing_from(written, "/dev/pilotlight/config", "dev")
     assert (crossing.paths, crossing.exclude, crossing.rewrite) == (("/dev",), (), {})
     assert {"sync-paths", "sync-exclude", "sync-rewrite"} <= set(written)
+    images = image_settings_from(written, "/dev/pilotlight/config")
+    assert (images.keep, images.copy_minutes) == (3, 0)
+    assert {"image-keep", "image-copy-minutes"} <= set(written)
 
 
 def test_the_functions_find_what_they_look_for_by_name() -> None:
@@ -96,6 +99,11 @@ def test_the_functions_find_what_they_look_for_by_name() -> None:
     assert named("template", "ParameterSyncFunction", "FunctionName") == names.parameter_sync
     assert named("template", "TrafficFunction", "FunctionName") == names.traffic
     assert named("configuration", "Changes", "Name") == names.parameter_sync
+    for resource, key in (("ImageMachine", "Name"), ("ImageFunction", "FunctionName"), ("ImageTable", "TableName")):
+        assert named("template", resource, key) == names.image
+    assert named("images", "Nightly", "Name") == names.image
+    (alias,) = [found["Properties"]["AliasName"] for _, _, found in resources("AWS::KMS::Alias")]
+    assert alias == {"Fn::Sub": names.key.replace("dev", "${Environment}")}
     # It freezes databases by their parameter group, and names that like the database.
     assert named("database", "ParameterGroup", "DBParameterGroupName") == names.database
 

@@ -13,10 +13,13 @@ NO_RESOURCE_LEVEL = {
     "autoscaling:DescribeScalingActivities",
     "cloudwatch:DescribeAlarms",
     "cloudwatch:GetMetricStatistics",
+    "cloudwatch:GetMetricData",
     "cloudwatch:PutMetricData",
     "ec2:DescribeImages",
+    "ec2:DescribeInstances",
     "ec2:DescribeLaunchTemplateVersions",
     "ec2:DescribeSecurityGroups",
+    "ec2:DescribeSnapshots",
     "elasticloadbalancing:DescribeListeners",
     "elasticloadbalancing:DescribeLoadBalancers",
     "elasticloadbalancing:DescribeTargetHealth",
@@ -83,9 +86,10 @@ CHANGES = {
         "lambda:UpdateEventSourceMapping",
     },
     "notify": {"sns:Publish"},
+    "objects": {"cloudwatch:PutMetricData", "s3:PutObject", "s3:PutObjectTagging"},
     "failback": set(),
     # It asks the replica, and tells; what it decides is carried out by the others.
-    "decision": {"lambda:InvokeFunction", "sns:Publish", "states:SendTaskSuccess"},
+    "decision": {"cloudwatch:SetAlarmState", "lambda:InvokeFunction", "sns:Publish", "states:SendTaskSuccess"},
     "traffic": {"cloudwatch:PutMetricData"},
     "probe": {"cloudwatch:PutMetricData", "lambda:InvokeFunction", "ssm:PutParameter"},
     "snapshot": {
@@ -117,7 +121,7 @@ FAILOVER = steps()
 REACHES_INTO_THE_PRIMARY = {"FenceFunction"}
 REACHES_INTO_BOTH = {"ControlFunction", "DatabaseFunction", "ComputeFunction", "WorkloadFunction", "SourceFunction"}
 # Work on whichever region is the standby, and ask the other.
-WORKS_ON_THE_STANDBY = {"SnapshotFunction", "StandbyFunction"}
+WORKS_ON_THE_STANDBY = {"SnapshotFunction", "StandbyFunction", "ObjectsFunction"}
 # Asks the primary what anybody may ask, and changes nothing there.
 LOOKS_AT_THE_PRIMARY = {"ProbeFunction"}
 
@@ -157,6 +161,10 @@ def test_actions_are_named_one_by_one(name: str, statement: Any) -> None:
 @pytest.mark.parametrize(("name", "statement"), ALLOWED)
 def test_all_resources_only_where_there_is_nothing_narrower(name: str, statement: Any) -> None:
     if "*" not in many(statement["Resource"]):
+        return
+    if statement["Sid"] == "ItsMetrics":
+        assert many(statement["Action"]) == ["cloudwatch:PutMetricData"]
+        assert statement["Condition"]["StringEquals"]["cloudwatch:namespace"] == "PilotLight"
         return
     if statement["Sid"] == "WhateverTheLaunchTemplateStarts":
         assert set(statement["Condition"]) == {"ArnEquals"}
@@ -329,6 +337,8 @@ def test_nothing_that_was_a_database_is_ever_deleted(name: str) -> None:
                 "${DrRegion}:${AWS::AccountId}:function:${Environment}-dr-*",
                 "${PrimaryRegion}:${AWS::AccountId}:function:${Environment}-sql",
                 "${DrRegion}:${AWS::AccountId}:function:${Environment}-sql",
+                "${PrimaryRegion}:${AWS::AccountId}:function:${Environment}-sentinel",
+                "${DrRegion}:${AWS::AccountId}:function:${Environment}-sentinel",
             ],
         )
         for name in ("WorkloadFunction", "SourceFunction")
@@ -339,10 +349,17 @@ def test_nothing_that_was_a_database_is_ever_deleted(name: str) -> None:
             [
                 "*:${AWS::AccountId}:function:${Environment}-dr-*",
                 "*:${AWS::AccountId}:function:${Environment}-sql",
+                "*:${AWS::AccountId}:function:${Environment}-sentinel",
             ],
-        )
-    ]
-    + [("FenceFunction", ["${PrimaryRegion}:${AWS::AccountId}:function:${Environment}-sql"])],
+        ),
+        (
+            "FenceFunction",
+            [
+                "${PrimaryRegion}:${AWS::AccountId}:function:${Environment}-sql",
+                "${PrimaryRegion}:${AWS::AccountId}:function:${Environment}-sentinel",
+            ],
+        ),
+    ],
 )
 def test_a_switch_cannot_switch_itself_off(name: str, functions: list[str]) -> None:
     """Whatever somebody tags: neither what runs it, nor what it looks into the database with."""
@@ -353,6 +370,43 @@ def test_a_switch_cannot_switch_itself_off(name: str, functions: list[str]) -> N
         "lambda:DeleteFunctionConcurrency",
     }
     assert [resource["Fn::Sub"].split(":lambda:")[1] for resource in many(denied["Resource"])] == functions
+
+
+def _of_the_sentinel() -> list[Any]:
+    return list(statements(MAIN["Resources"]["SentinelFunction"]["Properties"]["Policies"]))
+
+
+def test_a_sentinel_changes_its_own_region_alone() -> None:
+    """But for its note beside the record, and for whom it tells: both are in DR."""
+    in_dr = {"ReadTheRecord", "WriteItsNoteBesideIt", "Tell", "KeyOfDrThroughItsServices"}
+    for statement in _of_the_sentinel():
+        if statement["Sid"] in in_dr:
+            assert "${DrRegion}" in statement["Resource"]["Fn::Sub"], statement["Sid"]
+            continue
+        assert "PrimaryRegion" not in str(statement), statement["Sid"]
+        assert "DrRegion" not in str(statement), statement["Sid"]
+        assert "AWS::Region" in str(statement), statement["Sid"]
+
+
+def test_a_sentinel_may_write_no_note_but_its_own() -> None:
+    (note,) = [s for s in _of_the_sentinel() if s["Sid"] == "WriteItsNoteBesideIt"]
+    keys = note["Condition"]["ForAllValues:StringEquals"]["dynamodb:LeadingKeys"]
+    assert keys == [{"Fn::Sub": "posture-${AWS::Region}"}]
+    dynamo = {a for s in _of_the_sentinel() for a in many(s["Action"]) if a.startswith("dynamodb:")}
+    assert dynamo == {"dynamodb:GetItem", "dynamodb:PutItem"}
+
+
+def test_a_sentinel_can_open_nothing_and_delete_nothing() -> None:
+    granted = {a for s in _of_the_sentinel() if s["Effect"] == "Allow" for a in many(s["Action"])}
+    opening = ("Enable", "Delete", "Create", "Promote", "Start", "Run", "Add", "Remove", "Tag")
+    assert not [action for action in granted if action.split(":")[1].startswith(opening)]
+
+
+def test_a_sentinel_cannot_switch_itself_off() -> None:
+    (denied,) = [s for s in _of_the_sentinel() if s["Effect"] == "Deny"]
+    assert denied["Action"] == "lambda:PutFunctionConcurrency"
+    names = [resource["Fn::Sub"].split(":function:")[1] for resource in denied["Resource"]]
+    assert names == ["${Environment}-dr-*", "${Environment}-sql", "${Environment}-sentinel"]
 
 
 def test_the_sync_writes_parameters_of_the_other_region_alone() -> None:

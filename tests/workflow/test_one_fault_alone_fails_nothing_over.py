@@ -6,7 +6,6 @@ In this order, on one system, with automation on: nobody starts anything here.
 from __future__ import annotations
 
 import datetime as dt
-import json
 import os
 import subprocess
 import uuid
@@ -102,16 +101,18 @@ FAULTS: dict[str, tuple[Callable[[Operator], None], Callable[[Operator], None]]]
         lambda o: database(o, "break-replication"),
         lambda o: database(o, "repair-replication"),
     ),
-    "DR's own network": (
-        lambda o: (o.lab.control("network", "cut", region=DR, on=True), database(o, "break-replication"))[0],
-        lambda o: (o.lab.control("network", "cut", region=DR, on=False), database(o, "repair-replication"))[0],
-    ),
+    "DR's own network": (lambda o: cut_off(o, on=True), lambda o: cut_off(o, on=False)),
     "the targets of one zone": (
         lambda o: o.lab.control("compute", "zone-down", region=PRIMARY),
         lambda o: None,
     ),
     "a deployment in the primary": (lambda o: replace_the_instances(o), lambda o: None),
 }
+
+
+def cut_off(operator: Operator, *, on: bool) -> None:
+    operator.lab.control("network", "cut", region=DR, on=on)
+    database(operator, "break-replication" if on else "repair-replication")
 
 
 def replace_the_instances(operator: Operator) -> None:
@@ -235,7 +236,6 @@ def test_no_answer_is_a_no(operator: Operator) -> None:
 
 def test_a_yes_fails_over_once_however_often_the_event_comes(operator: Operator) -> None:
     arn = asked(operator)
-    assert arn.rsplit(":", 1)[1][:8] or True
     deliver(operator, 5)
     make(operator, "approve", "REASON=the region is down")
     end = operator.end_of(arn, 240)
@@ -249,4 +249,4 @@ def test_a_yes_fails_over_once_however_often_the_event_comes(operator: Operator)
     record = operator.record()
     assert (record["active_region"], record["epoch"], record["lock"]) == (DR, "1", "free")
     assert "dev-dr-primary-lost" in record["reason"]
-    assert json.loads(json.dumps(decision))["inputs"]["alarms"][ALARM] == "ALARM"
+    assert decision["inputs"]["alarms"][ALARM] == "ALARM"

@@ -15,13 +15,14 @@ from pilotlight.model import (
     Capacity,
     Crossing,
     Entrance,
+    ImageSettings,
     Policy,
     Probing,
     Settings,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +153,19 @@ class Names:
         return f"{self.environment}-parameter-sync"
 
     @property
+    def objects(self) -> str:
+        """Function in the DR region that watches, compares and copies objects."""
+        return f"{self.environment}-dr-objects"
+
+    def bucket(self, account: str, region: str) -> str:
+        """S3 bucket of the application in a region."""
+        return f"{self.environment}-app-{account}-{region}"
+
+    def evidence_bucket(self, account: str, region: str) -> str:
+        """S3 bucket of a region for what people are to look through."""
+        return f"{self.environment}-evidence-{account}-{region}"
+
+    @property
     def sentinel(self) -> str:
         """Function that closes what should be closed, in both regions."""
         return f"{self.environment}-sentinel"
@@ -160,6 +174,11 @@ class Names:
     def image(self) -> str:
         """State machine, function and schedule that publish an image of the application, in both regions."""
         return f"{self.environment}-image"
+
+    @property
+    def key(self) -> str:
+        """Alias of the region's key."""
+        return f"alias/{self.environment}-pilotlight"
 
     @property
     def primary_lost(self) -> str:
@@ -275,15 +294,14 @@ def settings_from(parameters: Mapping[str, str], path: str) -> Settings:
         most_lag_seconds=number("most-lag-seconds", 1),
         verify_path=text("verify-path"),
         application_host=optional("application-host"),
-        workload_functions=workload_functions_from(parameters),
+        workload_functions=functions_named(optional("workload-functions")),
         hosted_zone=optional("hosted-zone-id"),
     )
 
 
-def workload_functions_from(parameters: Mapping[str, str]) -> tuple[str, ...]:
-    """Read the functions that are switched by name, beside those that are tagged."""
-    names = parameters.get("workload-functions", "-").strip()
-    return () if names == "-" else tuple(name.strip() for name in names.split(",") if name.strip())
+def functions_named(value: str) -> tuple[str, ...]:
+    """Read the parameter ``workload-functions``: names separated by commas, ``-`` for none."""
+    return tuple(name.strip() for name in value.split(",") if name.strip() not in ("", "-"))
 
 
 def crossing_from(parameters: Mapping[str, str], path: str, environment: str) -> Crossing:
@@ -369,6 +387,43 @@ def policy_from(parameters: Mapping[str, str], path: str) -> Policy:
     )
 
 
+def image_settings_from(parameters: Mapping[str, str], path: str) -> ImageSettings:
+    """Turn parameters into how images are made.
+
+    Parameters
+    ----------
+    parameters
+        Name (the part after ``path``) to value.
+    path
+        Where they were read, for messages.
+
+    Raises
+    ------
+    PreconditionFailed
+        One is not what it should be; the message names it and the way out.
+    """
+
+    def number(name: str, default: str, what: str, *, fits: Callable[[int], bool]) -> int:
+        value = parameters.get(name, default).strip()
+        if not value.isdecimal() or not fits(int(value)):
+            raise PreconditionFailed(
+                f"parameter {path}/{name} is {value!r}: it must be {what}; no image was made. Correct it and start "
+                "again (make image)"
+            )
+        return int(value)
+
+    return ImageSettings(
+        keep=number("image-keep", "3", "a whole number of at least 1", fits=lambda value: value >= 1),
+        # What CopyImage takes.
+        copy_minutes=number(
+            "image-copy-minutes",
+            "0",
+            "0, or a multiple of 15 up to 2880",
+            fits=lambda value: value % 15 == 0 and value <= 2880,
+        ),
+    )
+
+
 def _rewrite_from(text: str, name: str) -> dict[str, dict[str, str]]:
     try:
         found = json.loads(text or "{}")
@@ -449,3 +504,39 @@ def entrance_from(value: str, name: str) -> Entrance:
             f"parameter {name} is {value!r}: it must be JSON with url, dns_name and hosted_zone_id. Deploy DR again "
             "while the primary answers. Until then nobody watches the primary"
         ) from None
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectLimits:
+    """How long objects may take after a return, in seconds: to cross by themselves, and to be compared and copied."""
+
+    grace_seconds: int
+    budget_seconds: int
+
+
+def object_limits_from(parameters: Mapping[str, str], path: str) -> ObjectLimits:
+    """Turn parameters into the limits of comparing and copying objects.
+
+    Parameters
+    ----------
+    parameters
+        Name (the part after ``path``) to value.
+    path
+        Where they were read, for messages.
+
+    Raises
+    ------
+    PreconditionFailed
+        One is missing or no whole number; the message names it and the way out.
+    """
+
+    def seconds(name: str) -> int:
+        value = parameters.get(name, "")
+        if not value.isdecimal():
+            raise PreconditionFailed(
+                f"parameter {path}/{name} is {value or 'missing'!r}: it must be a whole number of seconds; no object "
+                "was touched. Put it, or deploy the stack again, then run `make objects`"
+            )
+        return int(value)
+
+    return ObjectLimits(seconds("objects-grace-seconds"), seconds("objects-budget-seconds"))

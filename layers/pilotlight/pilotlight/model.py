@@ -269,6 +269,40 @@ class Image:
     state: str
     created: str
     snapshots_complete: bool = True
+    tags: Mapping[str, str] = field(default_factory=dict)
+    snapshots: tuple[str, ...] = ()
+    owner: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DiskSnapshot:
+    """The snapshot of an image's disk. ``seconds`` is how long it took; -1 where EC2 does not say."""
+
+    identifier: str
+    state: str
+    encrypted: bool = False
+    key: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    seconds: float = -1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A region's key as the start of an instance needs it. ``policy`` is its text, empty where it may not be read."""
+
+    arn: str
+    state: str
+    policy: str = ""
+    grantees: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ImageSettings:
+    """How images are made: how many pairs are kept, and within how many minutes a copy has to be there (0: any)."""
+
+    keep: int
+    copy_minutes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,6 +312,8 @@ class Instance:
     identifier: str
     lifecycle: str
     health: str
+    launched: str = ""
+    version: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,6 +327,8 @@ class Group:
     instances: tuple[Instance, ...] = ()
     target_groups: tuple[str, ...] = ()
     suspended: tuple[str, ...] = ()
+    role: str = ""
+    """ARN of the service-linked role that it starts instances under; empty for Auto Scaling's default."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -369,6 +407,8 @@ class Plan:
     steps: tuple[str, ...] = ()
     method: str = "replica"
     freeze_estimate: str = ""
+    image_age_hours: float = -1.0
+    image_version: str = ""
     traffic: str = "team"
     """Who moves the traffic: ``route53``, which follows by itself, or the ``team``."""
 
@@ -555,3 +595,51 @@ class Measure:
     value: float
     unit: Literal["Count", "Milliseconds", "Seconds", "None"] = "None"
     fine: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What S3 says has not crossed from a region's bucket to the other one's.
+
+    ``measured_at`` is when S3 measured it, ``heard_at`` when it said so last, and ``asked_at`` when it was asked last;
+    empty where it has never been heard. ``failed`` counts the operations of the last hour that S3 has given up.
+    """
+
+    region: str
+    measured_at: str = ""
+    operations: int = 0
+    bytes: int = 0
+    latency_seconds: int = 0
+    failed: int = 0
+    asked_at: str = ""
+    heard_at: str = ""
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectVersion:
+    """One version of an object, or a delete marker, as a bucket lists it."""
+
+    key: str
+    version: str
+    modified: str
+    size: int = 0
+    latest: bool = False
+    marker: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Switched:
+    """The switch after which objects are compared: where it led, and when.
+
+    ``at`` is empty where nobody noted it. ``uncertain_from`` is the first moment of which nobody knows whether what was
+    written then had crossed; ``returned_at`` is when the region that was left was known to answer again. What
+    has been pending since before ``overdue_before`` is not waited for any longer.
+    """
+
+    active: str
+    returned: str
+    at: str = ""
+    uncertain_from: str = ""
+    returned_at: str = ""
+    overdue_before: str = ""

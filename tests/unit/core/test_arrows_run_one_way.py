@@ -55,13 +55,14 @@ def test_only_the_factory_makes_clients() -> None:
     }
 
 
-def test_only_the_fence_and_the_probe_speak_to_the_region_that_may_be_lost() -> None:
+def test_only_whom_nothing_waits_for_speaks_to_a_region_that_may_be_lost() -> None:
+    """The fence and the probe to the primary, a sentinel to the record in DR, and who notes the objects to both."""
     callers = {
         path.parent.name
         for path in ROOT.glob("functions/*/app.py")
         if "clients.far" in path.read_text() and path.parent.name != "pair"
     }
-    assert callers == {"fence", "probe"}
+    assert callers == {"fence", "probe", "objects", "sentinel"}
     assert not [path for path in CORE.rglob("*.py") if "far(" in path.read_text() and path.name != "clients.py"]
 
 

@@ -27,12 +27,16 @@ STEPS = (
     "standby",
     "decision",
     "probe",
+    "objects",
+    "image",
     "traffic",
 )
 # Asked for by no execution.
-OUTSIDE = ("sql-follow", "probe-watch", "traffic-follow")
+OUTSIDE = ("sql-follow", "probe-watch", "objects-watch", "traffic-follow")
 # Sent by AWS as it is: the function knows it by its source.
 BY_AWS = {"probe-health": "aws.health"}
+
+BY_RULES = {"image-watch"}
 
 
 def actions(function: str) -> set[str]:
@@ -57,7 +61,7 @@ def test_a_sample_is_what_the_state_machine_would_send(path: Any) -> None:
         assert event["source"] == BY_AWS[path.stem]
         return
     assert event["action"] == action
-    assert path.stem in OUTSIDE or event["execution"].startswith("arn:aws:states:")
+    assert path.stem in {*OUTSIDE, *BY_RULES} or event["execution"].startswith("arn:aws:states:")
     if "plan" in event:
         assert json.loads(json.dumps(as_json(plan_from(event["plan"])))) == event["plan"]
     if "protection" in event:
@@ -70,8 +74,17 @@ def test_the_state_machines_send_what_the_samples_show() -> None:
     assert {f"{function.lower()}-{action}" for function, action in sent} <= {path.stem for path in EVENTS}
     # What no state sends: the rule's, for an execution that was stopped, and what functions ask of functions.
     by_others = {"notify-ended", "sql-prepare", "sql-mark", "sql-quiet", "sql-prove", "sql-beat"}
-    by_others |= {"sql-position", "sql-compare", "sql-heard", "sql-follow", "probe-watch", "probe-health"}
-    by_others.add("traffic-follow")
+    by_others |= {
+        "sql-position",
+        "sql-compare",
+        "sql-heard",
+        "sql-follow",
+        "probe-watch",
+        "probe-health",
+        "objects-watch",
+        "traffic-follow",
+        *BY_RULES,
+    }
     assert {path.stem for path in EVENTS if path.stem.split("-")[0] in STEPS} - {
         f"{function.lower()}-{action}" for function, action in sent
     } == by_others

@@ -114,7 +114,10 @@ def test_nothing_waits_for_a_lost_primary() -> None:
     fence = MACHINE["States"]["Close the primary if it answers"]
     assert fence["Arguments"]["InvocationType"] == "Event"
     # Whatever becomes of sending it off, the way goes on.
-    assert targets(fence) == {"Bring this region up"}
+    assert targets(fence) == {"Note what has not crossed"}
+    note = MACHINE["States"]["Note what has not crossed"]
+    assert note["Arguments"]["InvocationType"] == "Event"
+    assert targets(note) == {"Bring this region up"}
     for name, state in states(MACHINE):
         if "source" in state.get("Arguments", {}).get("Payload", {}):
             assert state["Arguments"]["FunctionName"] in SPEAKS_TO_THE_SOURCE, name
@@ -124,8 +127,11 @@ def test_a_planned_switchover_promotes_only_after_the_proof() -> None:
     main = MACHINE["States"]
     # Or after an earlier execution of the same switch had come that far: only then the record has the note.
     assert {name for name in on_the_way("graceful") if "Bring this region up" in targets(main[name])} == {
-        "Pass the point of no return",
+        "Note what has not crossed",
         "Is it planned?",
+    }
+    assert {name for name in on_the_way("graceful") if "Note what has not crossed" in targets(main[name])} == {
+        "Pass the point of no return",
     }
     assert [c["Condition"] for c in main["Is it planned?"]["Choices"] if c["Next"] == "Bring this region up"] == [
         GOES_ON

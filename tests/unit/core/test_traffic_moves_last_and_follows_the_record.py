@@ -102,7 +102,7 @@ def test_it_is_moved_by_one_state_in_both_modes_and_directions() -> None:
 
 
 def test_what_comes_after_it_takes_nothing_from_the_region_that_serves() -> None:
-    left: list[str] = [MOVE]
+    left = [MOVE]
     after: set[str] = set()
     while left:
         after |= (new := {there for _, there in ways(STATES[left.pop()])} - after)

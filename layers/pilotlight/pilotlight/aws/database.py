@@ -114,17 +114,24 @@ def set_read_only(parameter_group: str, *, frozen: bool, client: Any) -> None:
 
 
 def follows_its_role(parameter_group: str, client: Any) -> bool:
-    """Whether the databases of a parameter group are writable exactly when they are no replica: RDS's own default.
+    """Whether the databases of a parameter group are writable exactly when they are no replica: RDS's own default."""
+    return _read_only(parameter_group, client) == "{TrueIfReplica}"
 
-    Only what somebody has set is listed, so the answer is one page and not the whole group.
-    """
+
+def is_frozen(parameter_group: str, client: Any) -> bool:
+    """Whether no database of a parameter group takes writes."""
+    return _read_only(parameter_group, client).upper() in ("1", "ON", "TRUE")
+
+
+def _read_only(parameter_group: str, client: Any) -> str:
+    # Only what somebody has set is listed, so the answer is one page and not the whole group.
     for page in client.get_paginator("describe_db_parameters").paginate(
         DBParameterGroupName=parameter_group, Source="user"
     ):
         for parameter in page["Parameters"]:
             if parameter["ParameterName"] == "read_only":
-                return str(parameter.get("ParameterValue", "{TrueIfReplica}")) == "{TrueIfReplica}"
-    return True
+                return str(parameter.get("ParameterValue", "{TrueIfReplica}"))
+    return "{TrueIfReplica}"
 
 
 def promote(identifier: str, retention_days: int, client: Any = None) -> bool:

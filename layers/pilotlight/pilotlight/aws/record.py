@@ -34,8 +34,12 @@ class Store:
 
     def read(self) -> Record:
         """Read the record, consistently."""
+        return self.find() or Record(active_region=self._primary)
+
+    def find(self) -> Record | None:
+        """Read the record, consistently, or None if nobody has written one."""
         item = self._client.get_item(TableName=self._table, Key=_KEY, ConsistentRead=True).get("Item")
-        return _parse(item) if item else Record(active_region=self._primary)
+        return _parse(item) if item else None
 
     def replace(self, seen: Record, new: Record) -> bool:
         """Write what differs if the record still is what was seen; say whether it was.

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from botocore.exceptions import ClientError
+
+from pilotlight.aws import faults
+
 
 def switch(name: str, client: Any, *, on: bool) -> bool:
     """Enable or disable a rule unless it is so already; say whether anything was changed."""
@@ -15,3 +19,13 @@ def switch(name: str, client: Any, *, on: bool) -> bool:
     else:
         client.disable_rule(Name=name)
     return True
+
+
+def is_on(name: str, client: Any) -> bool:
+    """Say whether a rule is there and enabled."""
+    try:
+        return bool(client.describe_rule(Name=name)["State"] != "DISABLED")
+    except ClientError as error:
+        if faults.code(error) == "ResourceNotFoundException":
+            return False
+        raise

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pilotlight.decide import traffic
+from pilotlight.decide import images, traffic
 from pilotlight.decide.request import GRACEFUL, REPROTECT
 
 if TYPE_CHECKING:
@@ -78,8 +78,14 @@ def done(record: Record, primary: str) -> str:
     return "failed back" if record.target == primary else "switched over"
 
 
-def succeeded(record: Record, payload: Json, primary: str) -> Json:
-    """Word the notification of a switch that worked."""
+def succeeded(record: Record, payload: Json, primary: str, objects: Json | None = None) -> Json:
+    """Word the notification of a switch that worked.
+
+    Parameters
+    ----------
+    objects
+        What was noted of the objects that had not crossed; its ``told`` is a sentence.
+    """
     plan = payload["plan"]
     up = payload["result"]
     compute, drain = up["compute"], up["database"]["drain"]
@@ -102,15 +108,22 @@ def succeeded(record: Record, payload: Json, primary: str) -> Json:
                 "",
                 f"Database   {plan['database']} is promoted, backups kept {plan['backup_retention_days']} days; "
                 + "\n           ".join(database),
-                f"Compute    {compute['healthy']} healthy targets on {plan['image']} ({plan['image_created']})",
+                f"Compute    {compute['healthy']} healthy targets on {image_of(plan)}",
                 f"Functions  {', '.join(plan['functions']) or 'none'} on",
                 f"Verified   a write and a read through {plan['door']}",
+                f"Objects    {(objects or {}).get('told') or 'how many had not crossed is not known'}",
                 f"Traffic    {traffic.outcome(plan, payload.get('traffic'))}",
                 "",
                 f"Next: {next_steps(record, payload)}",
             )
         ),
     }
+
+
+def image_of(plan: Json) -> str:
+    """Say what a region was started from, and how old that was when the switch was planned."""
+    known = images.told(plan["image"], plan.get("image_version", ""), plan.get("image_age_hours", -1.0))
+    return f"{known}, taken {plan['image_created']}"
 
 
 def drain_outcome(drain: Json) -> str:
