@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pilotlight.aws import clients, compute, database, faults, functions, parameters, snapshots, workload
+from pilotlight.config import functions_named
 from pilotlight.decide import restore, switchover
 from pilotlight.decide import workload as decide
 from pilotlight.errors import TransientError
-from pilotlight.model import Capacity, Database, Doors, Json, Quiet
+from pilotlight.model import Capacity, Database, Doors, Function, Json, Quiet
 from pilotlight.step import Call, current, serve
 
 
@@ -18,8 +19,13 @@ def _database(call: Call) -> Database | None:
     return database.describe(call.environment.names.database, clients.at("rds", _source(call)))
 
 
+def _other(call: Call) -> str:
+    environment = call.environment
+    return environment.dr_region if _source(call) == environment.primary_region else environment.primary_region
+
+
 def _other_database(call: Call) -> Database | None:
-    return database.describe(call.environment.names.database, clients.at("rds", call.plan.target))
+    return database.describe(call.environment.names.database, clients.at("rds", _other(call)))
 
 
 def _ask(call: Call, action: str, **more: object) -> Json:
@@ -30,12 +36,9 @@ def _ask(call: Call, action: str, **more: object) -> Json:
 
 
 def ready(call: Call) -> Json:
-    """Check both sides; say where the source's database is, and whether an earlier switchover left it closed.
-
-    One that was interrupted may have closed a part only, or let the heart rest: all of that is opened first.
-    """
+    """Check both sides; say where the source's database is, and whether an earlier switchover left it closed."""
     seen, doors = _database(call), _doors(call)
-    closed = seen is not None and (bool(call.payload.get("interrupted")) or switchover.is_closed(seen, doors))
+    closed = seen is not None and switchover.is_closed(seen, doors)
     plan, other = call.plan, None if closed else _other_database(call)
     if not closed and plan.method == restore.SNAPSHOT:
         gib = snapshots.allocated_gib(plan.database, clients.at("rds", _source(call)))
@@ -81,7 +84,8 @@ def reopen(call: Call) -> Json:
 
     It needs no lock of its own execution: a person may call it after a switchover that was killed. What it does need is
     that the other side is no primary. Where that side is lost, the record alone has to say so: it is near, and nothing
-    is brought up there before it is noted.
+    is brought up there before it is noted. Nor does it need a plan: an earlier run may have left the source closed, and
+    a plan needs the other side.
     """
     source, environment = _source(call), call.environment
     seen = call.store.read()
@@ -91,20 +95,34 @@ def reopen(call: Call) -> Json:
         if not isinstance(faults.sorted_into_family(error), TransientError):
             raise
         replica, answers = None, False
-    restored = answers and call.plan.method == restore.SNAPSHOT and _is_shut(call, replica)
+    method = call.payload.get("method") or (call.plan.method if call.payload.get("plan") else "")
+    restored = answers and method == restore.SNAPSHOT and _is_shut(call, replica)
     switchover.require_may_open(seen, source, replica, answers=answers, restored=restored)
     lambdas, rds = clients.at("lambda", source), clients.at("rds", source)
     database.set_read_only(environment.names.parameter_group, frozen=False, client=rds)
     database.set_door(environment.names.database, _doors(call).open, rds)
-    workload.apply(map(decide.to_active, workload.look(call.plan.functions, lambdas)), lambdas)
-    return {"opened": True}
+    workload.apply(map(decide.to_active, _functions(call)), lambdas)
+    seen_here = _database(call)
+    place = {"host": seen_here.host, "port": seen_here.port} if seen_here else {"host": "", "port": 0}
+    return {"opened": True, "database": place}
+
+
+def _functions(call: Call) -> tuple[Function, ...]:
+    """Find what is to be switched on: what the plan names, or where there is none, what it would have named."""
+    source, environment = _source(call), call.environment
+    lambdas = clients.at("lambda", source)
+    if call.payload.get("plan"):
+        return workload.look(call.plan.functions, lambdas)
+    named = functions_named(parameters.under(f"{environment.prefix}/config").get("workload-functions", "-"))
+    tagging = clients.at("resourcegroupstaggingapi", source)
+    return workload.functions(environment.name, named, tagging, lambdas)
 
 
 def _is_shut(call: Call, restored: Database | None) -> bool:
     """Whether nobody gets into what was restored in the target, or nothing was."""
     if restored is None:
         return True
-    doors = database.doors(call.environment.name, clients.at("ec2", call.plan.target))
+    doors = database.doors(call.environment.name, clients.at("ec2", _other(call)))
     return switchover.is_closed(restored, doors)
 
 

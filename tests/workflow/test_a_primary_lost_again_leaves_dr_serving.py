@@ -3,6 +3,8 @@ this order, on one system."""
 
 from __future__ import annotations
 
+import pytest
+
 from tests.workflow.clients import Clients, orders
 from tests.workflow.operator import DR, FAILBACK, PRIMARY, Operator
 
@@ -51,6 +53,40 @@ def test_lost_in_the_freeze(operator: Operator) -> None:
         operator.until(lambda: len(clients.promised) > so_far + 10, "DR goes on taking writes")
     assert ended.status == "FAILED"
     assert "'Switch over to the primary' did not succeed" in ended.cause
+    record = operator.record()
+    assert (record["active_region"], record["promotion"]) == (DR, "")
+    assert set(clients.promised) - orders(operator, DR) == set()
+    operator.set("most-lag-seconds", lag)
+    operator.lab.bring_back(PRIMARY)
+
+
+@pytest.mark.parametrize("again", ["the failback", "a failover with no input"])
+def test_lost_after_the_freeze_was_killed(operator: Operator, again: str) -> None:
+    """DR is closed, nobody is at work, and the primary is gone before anybody starts: whatever is started opens DR."""
+    lag = operator.set("most-lag-seconds", 3600)
+    with Clients(operator, DR) as clients:
+        arn = operator.start(FAILBACK)
+        switch = operator.child(arn, "switch")
+        assert operator.reaches(switch, "Give the replica time") == "entered", operator.end_of(switch).cause
+        assert operator.stop(arn)
+        assert operator.end_of(switch).status == "ABORTED"
+        assert not operator.order(operator.door(DR), "in-the-freeze")
+        operator.lab.lose(PRIMARY, "hang")
+        so_far = len(clients.promised)
+        second = operator.start(FAILBACK) if again == "the failback" else operator.start()
+        # One look at the primary, which hangs, in seconds of this machine; and what AWS takes to open.
+        operator.until(lambda: len(clients.promised) > so_far, "DR takes writes again", 120)
+        ended = operator.end_of(second, 400)
+        so_far = len(clients.promised)
+        operator.until(lambda: len(clients.promised) > so_far + 10, "DR goes on taking writes")
+    if again == "the failback":
+        assert ended.status == "FAILED"
+        assert "'Switch over to the primary' did not succeed" in ended.cause
+        entered = operator.entered(operator.child(second, "switch"))
+        assert entered.index("Open the source again") < entered.index("Plan") < entered.index("Record the failure")
+    else:
+        assert (ended.status, ended.output["target"]) == ("SUCCEEDED", DR), ended.cause
+    operator.until(lambda: operator.orders_is_on(DR), "the functions are on again")
     record = operator.record()
     assert (record["active_region"], record["promotion"]) == (DR, "")
     assert set(clients.promised) - orders(operator, DR) == set()

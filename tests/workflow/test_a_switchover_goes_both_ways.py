@@ -37,6 +37,8 @@ def test_one_that_was_killed_past_the_point_of_no_return_goes_on_from_there(oper
     assert set(clients.promised) - orders(operator, DR) == set()
     record = operator.record()
     assert (record["active_region"], record["lock"], record["since"]) == (DR, "free", record["epoch"])
+    assert (ended.output["plan"]["traffic"], ended.output["traffic"]["published"]) == ("route53", True)
+    operator.until(lambda: operator.name_leads_to() == DR, "the application's name leads to DR")
 
 
 def test_the_primary_becomes_the_standby(operator: Operator) -> None:
@@ -86,6 +88,7 @@ def test_a_target_that_hangs_in_the_freeze_leaves_a_source_that_serves(operator:
     ended = operator.end_of(arn)
     assert ended.status == "FAILED"
     assert "Nothing irreversible was done: eu-central-1 stays the active region" in ended.cause
+    assert operator.name_leads_to() == DR
     operator.lab.bring_back(PRIMARY)
     operator.lab.control("database", "slow-applying", region=PRIMARY, identifier="dev-db", seconds=0)
     operator.set("most-lag-seconds", lag)
@@ -133,6 +136,8 @@ def test_the_primary_serves_again_and_dr_is_frozen(operator: Operator) -> None:
     assert (record["active_region"], record["lock"], record["promotion"]) == (PRIMARY, "free", "")
     again = operator.fail_over(**BACK)
     assert (again.status, again.output["outcome"]) == ("SUCCEEDED", "already-active")
+    operator.until(lambda: operator.name_leads_to() == PRIMARY, "the application's name leads to the primary")
+    assert operator.calls_of_route_53() == 0
 
 
 def test_what_was_left_behind_takes_over_only_by_force(operator: Operator) -> None:

@@ -48,11 +48,21 @@ def test_with_dr_active_it_begins_at_the_beginning() -> None:
     assert begins(FREE, PROMOTED) == "protect-primary"
 
 
-@pytest.mark.parametrize("lock", ["held", "failed"])
-def test_what_stopped_before_the_promotion_begins_at_the_beginning(lock: Any) -> None:
-    stopped = dataclasses.replace(FREE, lock=lock, mode="graceful", target=PRIMARY, holder=EXECUTION)
+def test_what_failed_before_the_promotion_begins_at_the_beginning() -> None:
+    """It has opened DR by itself."""
+    stopped = dataclasses.replace(FREE, lock="failed", mode="graceful", target=PRIMARY, holder=EXECUTION)
     assert begins(stopped, PROMOTED) == "protect-primary"
-    assert begins(dataclasses.replace(stopped, mode="reprotect"), PROMOTED) == "protect-primary"
+    for lock in ("held", "failed"):
+        protecting = dataclasses.replace(stopped, lock=lock, mode="reprotect")
+        assert begins(protecting, PROMOTED) == "protect-primary"
+
+
+def test_what_was_killed_before_the_promotion_begins_by_opening_dr() -> None:
+    """The door may be open and the functions off: a kill knows no order."""
+    killed = dataclasses.replace(FREE, lock="held", mode="graceful", target=PRIMARY, holder=EXECUTION)
+    assert begins(killed, PROMOTED) == begins(killed, PROMOTED, closed=True) == "reopen"
+    # Of the way there nothing is known to have closed DR.
+    assert begins(dataclasses.replace(killed, target=DR), PROMOTED) == "protect-primary"
 
 
 @pytest.mark.parametrize("lock", ["held", "failed"])

@@ -126,6 +126,13 @@ def test_one_that_ended_before_it_may_have_left_the_source_closed() -> None:
     assert not begin(CALLED_OFF, execution=OTHER).interrupted
 
 
+def test_an_unplanned_failover_that_did_not_open_what_was_left_closed_hands_that_on() -> None:
+    """Killed in the freeze of a failback, then started with no input and stopped at once: DR is still closed."""
+    left = replace(HELD, active_region=DR, lock="failed", mode="ungraceful", source=PRIMARY, target=DR)
+    again = planned(left, PRIMARY)
+    assert (again.outcome, again.passed, again.interrupted, again.record.source) == ("take", False, True, DR)
+
+
 @pytest.mark.parametrize(
     ("left", "target", "way_out"),
     [

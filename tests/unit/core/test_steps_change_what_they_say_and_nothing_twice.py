@@ -292,12 +292,51 @@ def test_a_source_is_opened_though_the_target_hangs(
     monkeypatch.setattr(clients, "near", lambda service: real(service) if service == "dynamodb" else frozen)
     asked = event("open", source=DR, plan=as_json(plan(source=DR, target=PRIMARY, mode="graceful", functions=())))
     source = load("source").handler
-    assert source(asked, Context()) == {"opened": True}
+    assert source(asked, Context())["opened"]
     assert (frozen.read_only, frozen.door) == ("{TrueIfReplica}", "sg-open")
     # The record is near, and what it has noted stands.
     assert store.replace(store.read(), replace(store.read(), promotion="2026-11-02T03:04:05+00:00"))
     with pytest.raises(PreconditionFailed, match="point of no return"):
         source(asked, Context())
+
+
+NAMED = {"Name": "/dev/pilotlight/config/workload-functions", "Value": "reports"}
+
+
+class Team:
+    """A team's functions, all off: what is tagged, and how each is switched."""
+
+    def __init__(self) -> None:
+        self.on: list[str] = []
+
+    def get_paginator(self, name: str) -> Any:
+        pages = {
+            "get_resources": [{"ResourceTagMappingList": [{"ResourceARN": "arn:x:function:dev-orders", "Tags": []}]}],
+            "get_parameters_by_path": [{"Parameters": [NAMED]}],
+        }
+        return type("Pages", (), {"paginate": lambda _self, **_: pages.get(name, [{"EventSourceMappings": []}])})()
+
+    def get_function_concurrency(self, **_: Any) -> dict[str, int]:
+        return {"ReservedConcurrentExecutions": 0}
+
+    def delete_function_concurrency(self, FunctionName: str) -> None:  # noqa: N803 - AWS's own word
+        self.on.append(FunctionName)
+
+
+def test_a_source_is_opened_without_a_plan_though_the_target_hangs(
+    aws: Any, state_table: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An earlier run left it closed, and the other region, which a plan would have to ask, is lost by now."""
+    back(aws, state_table)
+    frozen, team, real = Frozen(), Team(), clients.near
+    by_service = {"rds": frozen, "ec2": frozen, "dynamodb": real("dynamodb")}
+    monkeypatch.setattr(clients, "patient", lambda service, region: Hangs())
+    monkeypatch.setattr(clients, "near", lambda service: by_service.get(service, team))
+    asked = event("open", source=DR, plan=None, method="replica")
+    for _ in range(2):
+        assert load("source").handler(asked, Context())["opened"]
+        assert (frozen.read_only, frozen.door) == ("{TrueIfReplica}", "sg-open")
+    assert set(team.on) == {"dev-orders", "reports"}
 
 
 def test_a_failure_is_told_though_the_target_hangs(aws: Any, state_table: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -49,7 +49,8 @@ class Begin:
     """What taking the lock comes to.
 
     ``passed`` says that an earlier run of this planned switch was past the point of no return, so only the way on is
-    left. ``interrupted`` says that one ended before it, and may have left the source closed, in whole or in part.
+    left. ``interrupted`` says that one ended before it, and may have left the source closed, in whole or in part: it is
+    opened before anything else, since the other region may be lost by now.
     ``insists`` says that a database which was left behind may take over, with what it lacks.
     """
 
@@ -131,14 +132,15 @@ def begin(
         )
     # A note about another target is dropped by an unplanned failover alone: the region it was about is lost.
     promotion = record.promotion if unfinished and record.target == target else ""
+    # Not the recorded active region: an earlier run may have got as far as recording the target.
+    source = primary if target == dr else dr
     taken = replace(
         record,
         epoch=record.epoch + 1,
         lock="held",
         holder=execution,
         taken_at=now.isoformat(timespec="seconds"),
-        # Not the recorded active region: an earlier run may have got as far as recording the target.
-        source=primary if target == dr else dr,
+        source=source,
         target=target,
         mode=request.mode,
         reason=request.reason,
@@ -153,7 +155,8 @@ def begin(
         "take",
         taken,
         passed=planned and bool(promotion),
-        interrupted=planned and unfinished and record.mode == GRACEFUL and not promotion,
+        # An unplanned failover to the region that is left now may have failed to open it, after such a run.
+        interrupted=planned and unfinished and not promotion and (record.mode == GRACEFUL or record.target == source),
         # A promotion that was noted: of this region, or of one that was lost before its switch was over.
         insists=request.force or (unfinished and bool(record.promotion)),
     )
