@@ -279,7 +279,7 @@ def _published(call: Call, note: Json, claimed: Json, news: dict[str, str]) -> i
     try:
         notify.publish(environment.topic_arn, told["subject"], told["message"], _in_dr(call, "sns"))
     except Exception as error:  # noqa: BLE001 - the note says that nobody was told, so the next run tries again
-        logger.error("nobody was told", reason=str(faults.sorted_into_family(error)), message=told["message"])
+        logger.error("nobody was told", reason=str(faults.sorted_into_family(error)), news=told["message"])
         notes.replace(environment.state_table, f"posture-{environment.region}", claimed, note, _table(call))
         return 0
     return len(news)
