@@ -88,9 +88,13 @@ deploy-primary: build ## Deploy the primary region (samconfig.toml: ENVIRONMENT-
 deploy-dr: build ## Deploy the DR region (samconfig.toml: ENVIRONMENT-dr)
 	sam deploy --config-env $(ENVIRONMENT)-dr --no-fail-on-empty-changeset
 
+.PHONY: deploy-health
+deploy-health: setup ## Bring AWS Health's events to DR from us-west-2, where DR is another region (ENVIRONMENT-health)
+	sam deploy --template-file infra/health-forward.yaml --config-env $(ENVIRONMENT)-health --no-fail-on-empty-changeset
+
 .PHONY: image
-image: setup ## Publish an image of the running application to both regions
-	@scripts/publish-image $(ENVIRONMENT) $(PRIMARY_REGION) $(DR_REGION)
+image: setup ## Publish an image of the running application in both regions, from whichever is active (FRESH=1: a new one)
+	@FRESH="$(FRESH)" python -m scripts.image $(ENVIRONMENT) $(PRIMARY_REGION) $(DR_REGION)
 
 .PHONY: status
 status: setup ## Show who is active, what is watched, decided and asked, and what was started last
@@ -135,6 +139,10 @@ retire-purge: setup ## Remove one of them for good, by its whole name (ID=dev-db
 .PHONY: sync
 sync: setup ## Make the parameters of both regions equal, now (DRY_RUN=1 prints the difference, LABELS=1 looks at labels)
 	@python scripts/sync.py $(ENVIRONMENT) $(DR_REGION)
+
+.PHONY: objects
+objects: setup ## Compare the objects of both regions after a return, and copy what never crossed; goes on where it stopped
+	@python -m scripts.objects $(ENVIRONMENT) $(DR_REGION)
 
 ##@ The house
 

@@ -79,8 +79,8 @@ def deploy_both_regions(lab: Lab, stop: threading.Event) -> None:
     _wait_for_instances(lab, stop)
     steps.run(
         "publishing a first image to both regions",
-        "publish-image",
-        [ROOT / "scripts/publish-image", ENVIRONMENT, PRIMARY, DR],
+        "image",
+        [TOOLS / "python", "-m", "scripts.image", ENVIRONMENT, PRIMARY, DR],
     )
 
 

@@ -182,7 +182,7 @@ class Machines:
         for machine in [m for m in list(self._machines.values()) if region in (None, m.region)]:
             self.stop(machine.instance_id)
 
-    def set_sick(self, region: str, *, sick: bool) -> None:
+    def set_sick(self, region: str, *, sick: bool, deep: bool = False) -> None:
         """Let every application of a region fail its health checks, or recover.
 
         Parameters
@@ -191,16 +191,18 @@ class Machines:
             A region's name.
         sick
             True: from now on the health path answers 500, on new instances too.
+        deep
+            Only the check that reaches for the database; everything else goes on.
         """
-        mark = self._sick_mark(region)
+        mark = self._sick_mark(region, deep=deep)
         if sick:
             mark.parent.mkdir(parents=True, exist_ok=True)
             mark.touch()
         else:
             mark.unlink(missing_ok=True)
 
-    def _sick_mark(self, region: str) -> Path:
-        return self._home / "instances" / region / "sick"
+    def _sick_mark(self, region: str, *, deep: bool = False) -> Path:
+        return self._home / "instances" / region / ("deep-sick" if deep else "sick")
 
     def _environment(self, instance_id: str, region: str, port: int, given: Mapping[str, str]) -> dict[str, str]:
         return {
@@ -215,6 +217,7 @@ class Machines:
             "INSTANCE_ID": instance_id,
             "INSTANCE_PORT": str(port),
             "INSTANCE_SICK_MARK": str(self._sick_mark(region)),
+            "INSTANCE_DEEP_SICK_MARK": str(self._sick_mark(region, deep=True)),
         }
 
 

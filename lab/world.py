@@ -212,6 +212,28 @@ class Lab:
 
         self.spawn(wait_and_run, name)
 
+    def every(self, aws_seconds: Callable[[], float], function: Callable[[], None], name: str) -> None:
+        """Run ``function`` again and again on a thread of its own, until the lab ends; once failed, it goes on.
+
+        Parameters
+        ----------
+        aws_seconds
+            Returns how long to wait before the next time.
+        function
+            What AWS does all the time.
+        name
+            Shown in the log.
+        """
+
+        def run() -> None:
+            while self.clock.sleep_aws(aws_seconds()):
+                try:
+                    function()
+                except Exception:
+                    _logger.exception("%s failed this time", name)
+
+        self.spawn(run, name)
+
     def log(self, message: str) -> None:
         """Write one line to the lab's log.
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
+from scripts import objects
 from scripts.automation import sentence
 from scripts.notes import Notes, caller
 
@@ -44,6 +45,7 @@ class Status:
             ("question", self._question),
             ("watched", self._watched),
             ("decided last", self._decided),
+            ("objects", lambda: objects.lines(self._notes.read("objects"), self._notes.read("objects-return"))),
             ("here", self._here),
         ):
             yield from self._told(title, part)

@@ -8,9 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from pilotlight.aws import clients, compute, database, executions, parameters, snapshots, workload
+from pilotlight.aws import clients, compute, database, executions, notes, parameters, snapshots, workload
 from pilotlight.config import Environment, settings_from
 from pilotlight.decide import failover, images, promotion, request, tell
+from pilotlight.decide.objects import backlog_told
 from pilotlight.errors import TransientError
 from pilotlight.model import Json, Record, Settings, as_json
 from pilotlight.step import Call, current, serve
@@ -89,6 +90,7 @@ def plan(call: Call) -> Json:
             method=method,
             source_gib=gib,
             left_behind=not call.payload.get("insists") and failover.is_left_behind(seen, found, doors),
+            now=_now(),
         )
     )
 
@@ -114,10 +116,19 @@ def finish(call: Call) -> Json:
         failover.require_current(seen, call.epoch, call.execution)
     if not store.replace(seen, failover.released(seen)):
         raise TransientError("the record changed while the lock was being released: try again")
+    objects = _objects(call, seen)
     return {
-        "notification": tell.succeeded(seen, call.payload, call.environment.primary_region),
+        "notification": tell.succeeded(seen, call.payload, call.environment.primary_region, objects),
         "next": tell.next_steps(seen, call.payload),
+        "objects": objects,
     }
+
+
+def _objects(call: Call, seen: Record) -> Json:
+    """Read what was noted of the objects when this switch began."""
+    noted = notes.read(call.environment.state_table, "objects-switch")
+    known = noted if noted.get("target") == seen.target and noted.get("epoch") == seen.epoch else {}
+    return known | {"told": backlog_told(known)}
 
 
 def fail(call: Call) -> Json:

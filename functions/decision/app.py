@@ -36,6 +36,9 @@ def make(call: Call) -> Json:
         decision = decide.failover(facts, policy, environment.dr_region)
     else:
         decision = decide.failback(facts, policy, environment.primary_region, environment.dr_region)
+    if decision.rule == decide.PARTS_ARE_QUIET:
+        # Or it would be silent when they ring.
+        alarms.quieten(facts.alarm, decision.reason)
     return _written(call, what, decision, facts, policy)
 
 

@@ -11,6 +11,7 @@ import json
 import os
 import signal
 import time
+import urllib.parse
 import urllib.request
 from dataclasses import dataclass
 from typing import Any
@@ -35,6 +36,10 @@ _PATIENCE_WITH_SQL = Config(connect_timeout=3, read_timeout=40, retries={"total_
 
 class PrimaryNotReadyError(Exception):
     """DR was deployed before the primary had a database to replicate."""
+
+
+class PrimaryDoorUnknownError(Exception):
+    """Nobody can say where the primary's load balancer is: neither the primary nor what was noted before."""
 
 
 class AccountsNotPreparedError(Exception):
@@ -138,6 +143,12 @@ def can_be_replicated(database: Json | None) -> str:
     if not database.get("BackupRetentionPeriod"):
         return "has no automated backups"
     return ""
+
+
+def url(protocol: str, host: str, port: int) -> str:
+    """Write an address without a path; the port only where it is not the protocol's own."""
+    scheme, standard = ("https", 443) if protocol == "HTTPS" else ("http", 80)
+    return f"{scheme}://{host}" if port == standard else f"{scheme}://{host}:{port}"
 
 
 # --- What is
@@ -259,6 +270,61 @@ def require_primary(settings: Settings) -> None:
         )
 
 
+def primary_door(settings: Settings, kept_in: str) -> Json:
+    """Say where the primary's load balancer is, for who has to know it on the day when the primary cannot be asked.
+
+    Parameters
+    ----------
+    kept_in
+        Parameter in this region that says so since an earlier deployment. What it says stands while the primary does
+        not answer: DR can be deployed on that day too.
+
+    Raises
+    ------
+    PrimaryDoorUnknownError
+        The primary has none or does not answer, and nothing was noted before.
+    """
+    name, region = f"{settings.environment}-alb", settings.primary.region
+    try:
+        elb = _client("elbv2", region)
+        balancer = elb.describe_load_balancers(Names=[name])["LoadBalancers"][0]
+        listeners = elb.describe_listeners(LoadBalancerArn=balancer["LoadBalancerArn"])["Listeners"]
+        if listeners:
+            best = max(listeners, key=lambda listener: bool(listener["Protocol"] == "HTTPS"))
+            address = url(best["Protocol"], balancer["DNSName"], best["Port"])
+            return _entrance(address, balancer["DNSName"], balancer["CanonicalHostedZoneId"])
+        problem = "has no listener"
+    except (ClientError, *_SILENCE) as error:
+        gone = isinstance(error, ClientError) and error.response["Error"]["Code"].startswith("LoadBalancerNotFound")
+        problem = "is not there" if gone else _not_there(error)
+        if not problem:
+            raise
+    try:
+        kept = json.loads(_client("ssm", settings.region).get_parameter(Name=kept_in)["Parameter"]["Value"])
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "ParameterNotFound":
+            raise
+        raise PrimaryDoorUnknownError(
+            f"The load balancer {name} in the primary region {region} {problem}, and {kept_in} does not say yet where "
+            f"it is. Deploy the primary first: sam deploy --config-env {settings.environment}-primary"
+        ) from None
+    print(json.dumps({"message": "kept what was noted of the primary's door", "load_balancer": name, "it": problem}))
+    return _entrance(kept["url"], kept["dns_name"], kept["hosted_zone_id"])
+
+
+def _entrance(address: str, dns_name: str, zone: str) -> Json:
+    """Say where a load balancer is in all the ways that a template may need: it cannot take an address apart."""
+    parts = urllib.parse.urlsplit(address)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    return {
+        "Url": address,
+        "DnsName": dns_name,
+        "HostedZoneId": zone,
+        "Protocol": parts.scheme.upper(),
+        "Port": str(port),
+    }
+
+
 def prepare_accounts(settings: Settings, wanted: Json) -> Json:
     """Let the SQL function make the application's account and the heartbeat in the primary's database.
 
@@ -307,6 +373,8 @@ def _work(event: Json) -> Json:
         # DR has them by replication.
         in_primary = settings.region == settings.primary.region
         return prepare_accounts(settings, event["ResourceProperties"]) if in_primary else {}
+    if event.get("ResourceType") == "Custom::PrimaryDoor":
+        return primary_door(settings, event["ResourceProperties"]["Parameter"])
     wrote = record(settings)
     return {**pair(settings), "FirstRecord": "written" if wrote else "left as it is"}
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from aws_lambda_powertools import Logger
 from botocore.exceptions import BotoCoreError, ClientError
 
-from pilotlight.aws import clients, faults, functions, parameter_store, parameters, rules
+from pilotlight.aws import clients, faults, figures, functions, parameter_store, parameters, rules
 from pilotlight.config import crossing_from
 from pilotlight.decide import parameters as decide
 from pilotlight.errors import PilotLightError, PreconditionFailed, TransientError
@@ -35,8 +35,15 @@ _LABELS_UP_TO = 250
 # Enough for one more parameter and for the answer.
 _SPARE_MILLISECONDS = 60_000
 _ASKED_AGAIN_SECONDS = 10
+# A message that has come so often is let go while the other region is away: its dead letter would say nothing new.
+_RECEIVED_OFTEN = 4
+_NO_ANSWER = "the other region does not answer"
 _TOLD = 1000
 _TOLD_IN_AN_ERROR = 10
+
+
+class _NoAnswerError(PilotLightError):
+    """The other region does not answer. What it lacks is carried by the first comparison when it does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +95,17 @@ def _standing_by(call: Call) -> str:
     region, target = call.environment.region, _target(call)
     name = f"{call.environment.prefix}/active-region"
     own = parameter_store.value(name, clients.steady("ssm", region))
-    others = parameter_store.value(name, clients.steady("ssm", target)) if own == region else None
+    others = _others_record(name, target) if own == region else None
     return decide.standing_by(region, target, own or "nothing", others)
+
+
+def _others_record(name: str, target: str) -> str | None:
+    try:
+        return parameter_store.value(name, clients.steady("ssm", target))
+    except (ClientError, BotoCoreError) as error:
+        if faults.is_silence(error):
+            raise _NoAnswerError(f"{target} does not answer ({type(error).__name__}): nothing was carried") from error
+        raise
 
 
 # --- One parameter
@@ -183,7 +199,14 @@ def carry(call: Call) -> Json:
     """Carry what a batch of events names. An event only says where to look: what counts is what is there now."""
     records = call.payload["Records"]
     bodies = {record["messageId"]: json.loads(record["body"]) for record in records}
-    way = _way(call)
+    try:
+        way = _way(call)
+    except _NoAnswerError as error:
+        # It may be back in a moment, so they come again; and at last they are left to the next comparison.
+        early = [one["messageId"] for one in records if _times_received(one) < _RECEIVED_OFTEN]
+        failures = [{"itemIdentifier": message} for message in early]
+        logger.warning("not carried", reason=str(error), left_to_the_next_comparison=len(records) - len(early))
+        return {"outcome": _NO_ANSWER, "detail": str(error), "batchItemFailures": failures}
     if isinstance(way, str):
         return {"outcome": "standing by", "detail": way, "batchItemFailures": []}
     failed: list[str] = []
@@ -202,6 +225,10 @@ def carry(call: Call) -> Json:
         if not seen[name]:
             failed.append(message)
     return {"outcome": "carried", **done, "batchItemFailures": [{"itemIdentifier": message} for message in failed]}
+
+
+def _times_received(message: Mapping[str, Any]) -> int:
+    return int(message.get("attributes", {}).get("ApproximateReceiveCount", 0))
 
 
 def _carried(way: Way, name: str, done: Counter[str]) -> bool:
@@ -225,10 +252,27 @@ def reconcile(call: Call) -> Json:
     """Compare both sides and carry what differs, in the order of names, as far as the time goes.
 
     Payload: ``dry_run`` only says what differs; ``labels`` compares labels too (by itself for few parameters);
-    ``after`` is where an earlier call stopped; ``wait`` says that somebody reads the answer and calls again. Nobody
-    waits for a scheduled one: it goes on by itself, and fails when anything could not be carried.
+    ``after`` is where an earlier call stopped; ``wait`` says that somebody reads the answer and calls again; ``turned``
+    says that this region's record was just written. Nobody waits for a scheduled one: it goes on by itself, and fails
+    when anything could not be carried. That the other region is lost is no failure of it: it is counted, and the first
+    comparison when it is back carries everything.
     """
-    return _reconciled(call)
+    asked = bool(call.payload.get("wait") or call.payload.get("dry_run"))
+    try:
+        answer = _reconciled(call)
+    except _NoAnswerError as error:
+        if asked:
+            raise TransientError(str(error)) from error
+        logger.warning("not compared", reason=str(error))
+        _count(call, unanswered=1)
+        return {"outcome": _NO_ANSWER, "detail": str(error), "done": True}
+    if not asked and answer["outcome"] == "reconciled":
+        _count(call, unanswered=0)
+    return answer
+
+
+def _count(call: Call, *, unanswered: int) -> None:
+    figures.publish(call.environment.name, {"ParametersUnanswered": (float(unanswered), "Count")})
 
 
 def _reconciled(call: Call) -> Json:
@@ -237,6 +281,8 @@ def _reconciled(call: Call) -> Json:
         _turn(call)
     way = _way(call)
     if isinstance(way, str):
+        if payload.get("turned"):
+            _wake_the_active(call)
         return {"outcome": "standing by", "detail": way, "done": True}
     answer = _compared(call, way)
     if payload.get("wait") or payload.get("dry_run"):
@@ -251,6 +297,19 @@ def _reconciled(call: Call) -> Json:
             f"{told}. Mend the cause, then redrive the dead-letter queue or run `make sync`"
         )
     return answer
+
+
+def _wake_the_active(call: Call) -> None:
+    """Let the other region's function compare now: this one's record was just put right, so it may be back from a loss.
+
+    A courtesy: if it does not get there, the other one compares within the hour.
+    """
+    try:
+        functions.send_off(
+            call.environment.names.parameter_sync, {"action": "reconcile"}, clients.steady("lambda", _target(call))
+        )
+    except (ClientError, BotoCoreError) as error:
+        logger.warning("the active region's function was not woken", reason=str(faults.sorted_into_family(error)))
 
 
 def _turn(call: Call) -> None:

@@ -15,7 +15,7 @@ from pilotlight.aws import evidence
 from pilotlight.aws.secret import credentials
 from pilotlight.decide import promotion
 from pilotlight.errors import FatalError, PilotLightError, PreconditionFailed
-from pilotlight.model import Json, as_json
+from pilotlight.model import Following, Json, as_json
 from pilotlight.sql import binlog
 from pilotlight.step import Call, serve
 
@@ -60,6 +60,23 @@ def heard(call: Call) -> Json:
         "heartbeat_at": beat_seen.at if beat_seen else "",
         "heartbeat_age_seconds": beat_seen.age_seconds if beat_seen else None,
     }
+
+
+def follow(call: Call) -> Json:
+    """Say whether a replica still has its source, in one connection: asked every few seconds."""
+    with _server(call) as server:
+        seen, beat_seen = sql.replication(server), sql.last_beat(server)
+    return as_json(
+        Following(
+            is_replica=seen.is_replica,
+            source_connected=seen.source_connected,
+            received=f"{seen.read} {seen.received}".strip(),
+            lag_seconds=seen.lag_seconds,
+            heartbeat_at=beat_seen.at if beat_seen else "",
+            heartbeat_age_seconds=beat_seen.age_seconds if beat_seen else None,
+            detail=seen.receiver_error or seen.error,
+        )
+    )
 
 
 def prepare(call: Call) -> Json:
@@ -143,6 +160,7 @@ handler = serve(
     {
         "drain": drain,
         "heard": heard,
+        "follow": follow,
         "prepare": prepare,
         "mark": mark,
         "quiet": quiet,

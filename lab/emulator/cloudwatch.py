@@ -163,6 +163,7 @@ class _Alarms:
         self._lock = threading.RLock()
         self._unknown: set[str] = set()
         self._kept_up_since = 0.0
+        self._minute = 0
 
     def install(self) -> None:
         """Take the place of MiniStack's evaluation and start."""
@@ -173,20 +174,19 @@ class _Alarms:
         for name in ("_set_alarm_state", "_put_metric_alarm", "_put_composite_alarm", "_delete_alarms"):
             replace(cloudwatch, name, self._locked)
         self._lab.report("alarms", self._states)
-        self._lab.spawn(self._run, "lab-alarms")
+        self._lab.every(lambda: _BEAT - self._lab.clock.aws_now() % _BEAT, self._look, "lab-alarms")
 
-    def _run(self) -> None:
-        minute = 0
-        while self._lab.clock.sleep_aws(_BEAT - self._lab.clock.aws_now() % _BEAT):
-            previous, minute = minute, int(self._lab.clock.aws_now() // 60)
-            if self._lab.clock.scale > _TOO_FAST:
-                self._kept_up_since = self._lab.clock.aws_now()
-            for region in self._lab.regions:
-                with self._lock, scope(self._lab, region):
-                    # Judged first: what is counted now belongs to the minute that begins.
-                    self._evaluate(region)
-                    if minute != previous and not self._lab.is_down(region):
-                        _count_messages()
+    def _look(self) -> None:
+        clock = self._lab.clock
+        minute, self._minute = self._minute, int(clock.aws_now() // 60)
+        if clock.scale > _TOO_FAST:
+            self._kept_up_since = clock.aws_now()
+        for region in self._lab.regions:
+            with self._lock, scope(self._lab, region):
+                # Judged first: what is counted now belongs to the minute that begins.
+                self._evaluate(region)
+                if self._minute != minute and not self._lab.is_down(region):
+                    _count_messages()
 
     def _evaluate(self, region: str) -> None:
         from ministack.services import cloudwatch

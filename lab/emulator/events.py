@@ -1,4 +1,4 @@
-"""EventBridge: events that MiniStack does not send, schedules on the lab's clock, retries of Lambda targets."""
+"""EventBridge: events that MiniStack does not send, and how a function gets one."""
 
 from __future__ import annotations
 
@@ -22,10 +22,9 @@ def install(lab: Lab) -> None:
     Parameters
     ----------
     lab
-        Its clock times deliveries and schedules.
+        Its clock times deliveries.
     """
     _parameter_events(lab)
-    _schedules(lab)
     _lambda_targets()
 
 
@@ -103,23 +102,6 @@ def _parameter_events(lab: Lab) -> None:
     replace(ssm, "_label_parameter_version", label)
     replace(ssm, "_delete_parameter", delete)
     replace(ssm, "_delete_parameters", delete)
-
-
-def _schedules(lab: Lab) -> None:
-    """rate() in AWS time. MiniStack looks every ten real seconds: at scale 10 a rate of one minute would be missed."""
-    from ministack.services import eventbridge, scheduler
-
-    def rate(original: Handler) -> Handler:
-        def seconds(expression: str) -> float | None:
-            aws_seconds = original(expression)
-            # Never faster than once a second: setting the lab up runs fast-forward.
-            return None if aws_seconds is None else max(1.0, lab.clock.real(aws_seconds))
-
-        return seconds
-
-    replace(eventbridge, "_parse_rate_seconds", rate)
-    eventbridge._SCHEDULER_TICK_INTERVAL = 0.5
-    scheduler._SCHEDULE_TICK_INTERVAL = 0.5
 
 
 def _lambda_targets() -> None:

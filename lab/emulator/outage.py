@@ -102,8 +102,8 @@ def _hold_functions(lab: Lab, gate: _Gate) -> None:
 
 
 def _hold_triggers(lab: Lab) -> None:
-    """Let no queue be polled, no schedule fire and no event be delivered where a region is lost."""
-    from ministack.services import eventbridge, lambda_svc
+    """Let no queue be polled where a region is lost; for events and schedules see ``delivery`` and ``schedules``."""
+    from ministack.services import lambda_svc
 
     def only_where_up(original: Callable[..., Iterator[tuple[str, str, Any]]]) -> Callable[..., Any]:
         def mappings() -> Iterator[tuple[str, str, Any]]:
@@ -112,16 +112,3 @@ def _hold_triggers(lab: Lab) -> None:
         return mappings
 
     replace(lambda_svc, "_iter_all_esms", only_where_up)
-
-    def dropped_while_down(original: Callable[..., Any]) -> Callable[..., Any]:
-        def invoke_target(target: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
-            arn = target.get("Arn", "")
-            regions = {here(), (arn.split(":") + [""] * 4)[3] or here()}
-            # Schedules of a lost region do not fire, and an event bus of a lost region is not reached.
-            if any(lab.is_down(region) for region in regions):
-                return None
-            return original(target, *args, **kwargs)
-
-        return invoke_target
-
-    replace(eventbridge, "_invoke_target", dropped_while_down)

@@ -1,7 +1,8 @@
-"""Parameter Store: the size that a tier allows."""
+"""Parameter Store: the size that a tier allows, and policies in the shape that they are told in."""
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any, Final
 
 from lab.emulator import replace
@@ -15,7 +16,10 @@ _LIMITS: Final = {"Standard": 4096, "Advanced": 8192}
 
 
 def install(_: Lab) -> None:
-    """Refuse values that AWS refuses: 4 KB in the standard tier, 8 KB in the advanced one. MiniStack takes any."""
+    """Refuse values that AWS refuses: 4 KB in the standard tier, 8 KB in the advanced one. MiniStack takes any.
+
+    And tell policies one by one, where MiniStack tells the text that they were written in.
+    """
     from ministack.core.responses import error_response_json
     from ministack.services import ssm
 
@@ -30,8 +34,19 @@ def install(_: Lab) -> None:
                     "To create a larger parameter value, upgrade the parameter to use the advanced-parameter tier."
                 )
                 return error_response_json("ValidationException", message, 400)
-            return original(data)
+            return original(_with_policies(data))
 
         return putting
 
     replace(ssm, "_put_parameter", put)
+
+
+def _with_policies(data: dict[str, Any]) -> dict[str, Any]:
+    if not isinstance(data.get("Policies"), str):
+        return data
+    found = [policy for policy in json.loads(data["Policies"]) if policy]
+    told = [
+        {"PolicyText": json.dumps(policy), "PolicyType": policy.get("Type", ""), "PolicyStatus": "Pending"}
+        for policy in found
+    ]
+    return {**data, "Policies": told}

@@ -51,9 +51,41 @@ def install(lab: Lab) -> None:
     _judge_state_machines(lab)
 
 
+def may(lab: Lab, role: str, action: str, resource: str) -> bool:
+    """Judge what a role may do by its policies.
+
+    Parameters
+    ----------
+    lab
+        Whose account it is.
+    role
+        The role's ARN.
+    action
+        For example ``states:StartExecution``.
+    resource
+        The ARN of what it is done to.
+
+    Returns
+    -------
+    bool
+        False for a role that does not exist.
+    """
+    from ministack.core import iam_evaluator
+
+    context = iam_evaluator.EvalContext(
+        principal_arn=role,
+        principal_type="AssumedRole",
+        principal_account=lab.account,
+        action=action,
+        resource_arn=resource,
+        region=here(),
+    )
+    policies = iam_evaluator._gather_role_policies(role.rsplit("/", 1)[-1], lab.account)
+    return bool(iam_evaluator.evaluate(context, policies).decision == "Allow")
+
+
 def _judge_state_machines(lab: Lab) -> None:
     """Let a state machine invoke the functions that its role may invoke. MiniStack invokes any, within the process."""
-    from ministack.core import iam_evaluator
     from ministack.services import lambda_svc, stepfunctions
 
     def run(original: Callable[[str], None]) -> Callable[[str], None]:
@@ -65,23 +97,11 @@ def _judge_state_machines(lab: Lab) -> None:
 
         return running
 
-    def allowed(role: str, action: str, resource: str) -> bool:
-        context = iam_evaluator.EvalContext(
-            principal_arn=role,
-            principal_type="AssumedRole",
-            principal_account=lab.account,
-            action=action,
-            resource_arn=resource,
-            region=here(),
-        )
-        policies = iam_evaluator._gather_role_policies(role.rsplit("/", 1)[-1], lab.account)
-        return bool(iam_evaluator.evaluate(context, policies).decision == "Allow")
-
     def call(original: Callable[..., Any]) -> Callable[..., Any]:
         def calling(reference: str, *args: Any, **kwargs: Any) -> Any:
             role = _role.get()
             _function, config, _name = lambda_svc._get_func_record_for_ref(reference)
-            if role and config and not allowed(role, "lambda:InvokeFunction", config["FunctionArn"]):
+            if role and config and not may(lab, role, "lambda:InvokeFunction", config["FunctionArn"]):
                 raise stepfunctions._ExecutionError(
                     "Lambda.AWSLambdaException",
                     f"{role} is not authorized to perform: lambda:InvokeFunction on resource: {config['FunctionArn']} "
@@ -95,7 +115,7 @@ def _judge_state_machines(lab: Lab) -> None:
         def nesting(resource: str, given: Any) -> Any:
             role = _role.get()
             for action, on in _to_wait_for_a_child(given["StateMachineArn"]):
-                if role and not allowed(role, action, on):
+                if role and not may(lab, role, action, on):
                     raise stepfunctions._ExecutionError(
                         "StepFunctions.AWSStepFunctionsException",
                         f"{role} is not authorized to perform: {action} on resource: {on}",

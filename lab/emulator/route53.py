@@ -42,7 +42,7 @@ def install(lab: Lab) -> None:
         Gets its ``resolve``, and a line in its status.
     """
     checks = _Checks(lab)
-    lab.spawn(checks.run, "lab-health-checks")
+    lab.every(lambda: _BEAT - lab.clock.aws_now() % _BEAT, checks.look, "lab-health-checks")
     lab.resolve = _Resolver(lab, checks).resolve
     calls = _count_calls(lab)
     lab.report("route53", lambda: {"calls_since_ready": len(calls), "calls": calls[-20:], "checks": checks.told()})
@@ -67,20 +67,19 @@ class _Checks:
         """Return every health check by id, for the lab's status."""
         return {identity: opinion.healthy for identity, opinion in dict(self._opinions).items()}
 
-    def run(self) -> None:
-        """Look at everything that is checked, each in its interval, until the lab closes."""
+    def look(self) -> None:
+        """Look at what is due to be looked at."""
         from ministack.services import route53
 
-        while self._lab.clock.sleep_aws(_BEAT - self._lab.clock.aws_now() % _BEAT):
-            beat = round(self._lab.clock.aws_now() / _BEAT)
-            with scope(self._lab, self._lab.regions[0]):
-                found = {identity: dict(check["config"]) for identity, check in list(route53._health_checks.items())}
-            for identity in self._opinions.keys() - found.keys():
-                del self._opinions[identity]
-            for identity, config in found.items():
-                opinion = self._opinions.setdefault(identity, Opinion(config))
-                opinion.config = config
-                self._look(opinion, beat)
+        beat = round(self._lab.clock.aws_now() / _BEAT)
+        with scope(self._lab, self._lab.regions[0]):
+            found = {identity: dict(check["config"]) for identity, check in list(route53._health_checks.items())}
+        for identity in self._opinions.keys() - found.keys():
+            del self._opinions[identity]
+        for identity, config in found.items():
+            opinion = self._opinions.setdefault(identity, Opinion(config))
+            opinion.config = config
+            self._look(opinion, beat)
 
     def _look(self, opinion: Opinion, beat: int) -> None:
         config = opinion.config

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from functools import cache
+import threading
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from lab.emulator import here, replace, scope
@@ -29,7 +30,8 @@ def install(lab: Lab) -> None:
     from ministack.services import stepfunctions
 
     # MiniStack reads SFN_WAIT_SCALE once, at import. Here a wait also follows when the scale changes while it lasts.
-    # A task's TimeoutSeconds stays real: what a function computes takes real time whatever the scale.
+    # A task's TimeoutSeconds stays real: what a function computes takes real time whatever the scale. That of a task
+    # that waits for an answer does not: people and other workflows live in AWS time.
     lab.clock.on_change(lambda scale: setattr(stepfunctions, "_SFN_WAIT_SCALE", 1 / scale))
     replace(stepfunctions, "_scaled_sleep", lambda _: lab.clock.sleep_aws)
 
@@ -50,6 +52,7 @@ def install(lab: Lab) -> None:
         return prefixed
 
     _end_in_time(lab)
+    _wait_for_answers(lab)
     replace(stepfunctions, "_fail_execution", _once)
 
     # AWS names a task's error after the exception class of its SDK for Java, for example
@@ -92,6 +95,76 @@ def _end_in_time(lab: Lab) -> None:
         return running
 
     replace(stepfunctions, "_run_execution", run)
+
+
+def _wait_for_answers(lab: Lab) -> None:
+    """``.waitForTaskToken`` as AWS has it, in AWS time.
+
+    MiniStack waits in real time, ignores HeartbeatSeconds, waits for ever when the function that was to ask has
+    failed, cannot read a time-out that is a JSONata expression, and takes an answer that comes too late for one of
+    another machine.
+    """
+    from ministack.core.responses import error_response_json
+    from ministack.services import stepfunctions
+
+    closed: set[str] = set()
+
+    def wait(_: Callable[..., Any]) -> Callable[..., Any]:
+        def waiting(resource: str, arguments: Any, token: str, state: dict[str, Any]) -> Any:
+            answer: dict[str, Any] = {"event": threading.Event(), "result": None, "error": None, "heartbeat": None}
+            stepfunctions._task_tokens[token] = answer
+            for field, error in (("TimeoutSeconds", "States.Timeout"), ("HeartbeatSeconds", "States.HeartbeatTimeout")):
+                if seconds := state.get(field):
+                    lab.spawn(partial(_expire, lab, answer, float(seconds), error), "task-timeout")
+            try:
+                stepfunctions._invoke_resource(resource.replace(".waitForTaskToken", ""), arguments)
+                answer["event"].wait()
+            finally:
+                closed.add(token)
+                stepfunctions._task_tokens.pop(token, None)
+            if error := answer["error"]:
+                raise stepfunctions._ExecutionError(error["Error"], error["Cause"])
+            return json.loads(answer["result"])
+
+        return waiting
+
+    def evaluate(original: Callable[..., Any]) -> Callable[..., Any]:
+        def execute(state: dict[str, Any], given: Any, execution: Any, context: Any) -> Any:
+            expressions = {
+                field: stepfunctions._apply_jsonata_template(state[field], given, context)
+                for field in ("TimeoutSeconds", "HeartbeatSeconds")
+                if isinstance(state.get(field), str)
+            }
+            return original({**state, **expressions}, given, execution, context)
+
+        return execute
+
+    def answered(original: Callable[..., Any]) -> Callable[..., Any]:
+        def answering(data: dict[str, Any]) -> Any:
+            token = data.get("taskToken", "")
+            known = stepfunctions._task_tokens.get(token)
+            if token in closed or (known and known["event"].is_set()):
+                message = "Task Timed Out: 'Provided task does not exist anymore'"
+                return error_response_json("TaskTimedOut", message, 400)
+            return original(data)
+
+        return answering
+
+    replace(stepfunctions, "_invoke_with_callback", wait)
+    replace(stepfunctions, "_execute_task", evaluate)
+    for name in ("_send_task_success", "_send_task_failure", "_send_task_heartbeat"):
+        replace(stepfunctions, name, answered)
+
+
+def _expire(lab: Lab, answer: dict[str, Any], seconds: float, error: str) -> None:
+    """Let a task fail after so many AWS seconds; each heartbeat begins them anew where it is heartbeats that count."""
+    seen = answer["heartbeat"]
+    while lab.clock.sleep_aws(seconds) and not answer["event"].is_set():
+        if error == "States.HeartbeatTimeout" and answer["heartbeat"] != seen:
+            seen = answer["heartbeat"]
+            continue
+        answer["error"] = {"Error": error, "Cause": f"no answer came within {seconds:g} seconds"}
+        answer["event"].set()
 
 
 @cache

@@ -8,6 +8,7 @@ import os
 import subprocess
 import threading
 import zipfile
+from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
 from lab.emulator import replace
@@ -33,6 +34,44 @@ def install(lab: Lab) -> None:
     _tell_what_was_raised()
     _unpack_layers_once(_Layers(lab.home / "layers"))
     _honour_invocation_type()
+    _count_what_runs()
+
+
+_running: Counter[str] = Counter()
+"""Function ARN to how many of its invocations run now."""
+
+
+def is_busy(arn: str) -> bool:
+    """Say whether an invocation of a function runs now.
+
+    Parameters
+    ----------
+    arn
+        The function's.
+
+    Returns
+    -------
+    bool
+        False for whatever is no function.
+    """
+    return _running[arn] > 0
+
+
+def _count_what_runs() -> None:
+    from ministack.services import lambda_svc
+
+    def dispatch(original: Callable[..., Any]) -> Callable[..., Any]:
+        def dispatched(function: dict[str, Any], config: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+            arn = str(config.get("FunctionArn", ""))
+            _running[arn] += 1
+            try:
+                return original(function, config, *args, **kwargs)
+            finally:
+                _running[arn] -= 1
+
+        return dispatched
+
+    replace(lambda_svc, "_execute_function_dispatch", dispatch)
 
 
 def _tell_what_was_raised() -> None:

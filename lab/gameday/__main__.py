@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from lab.gameday import page
+from lab.gameday.circle import Options
 from lab.gameday.cloud import Control
 from lab.gameday.draw import MODES, Draw
 from lab.gameday.driver import OUTPUT, Plan, run
@@ -40,6 +41,7 @@ def main() -> int:
         default=Draw.held,
         help="real seconds before the loss in which nothing crosses, so that writes are lost; 0 for none",
     )
+    parser.add_argument("--by-hand", action="store_true", help="start the failover by command, not by the alarm")
     parser.add_argument("--output", type=Path, default=OUTPUT, help="where the report goes")
     parser.add_argument("--page", type=Path, metavar="REPORT_JSON", help="only make the page of this report, on stdout")
     given = parser.parse_args()
@@ -50,7 +52,9 @@ def main() -> int:
         return 0
     scale = given.scale or float(Control(given.endpoint).status()["clock"]["scale"])
     drawn = Draw(mode=given.mode, behind=given.behind, held=given.held)
-    return run(given.endpoint, scale, Plan(drawn, given.cycles, given.seed, given.output))
+    return run(
+        given.endpoint, scale, Plan(drawn, given.cycles, given.seed, given.output, Options(by_hand=given.by_hand))
+    )
 
 
 def _cycles(text: str) -> int:

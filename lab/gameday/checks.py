@@ -95,7 +95,7 @@ def after_failover(
         Check(
             "The failover succeeded",
             phase.status == "SUCCEEDED",
-            f"one command, no input; the execution ended {phase.status}" + (f": {phase.cause}" if phase.cause else ""),
+            f"{_how(phase)}; the execution ended {phase.status}" + (f": {phase.cause}" if phase.cause else ""),
         ),
         _restored(phase, standing.region),
         _nothing_lost(writes),
@@ -113,6 +113,31 @@ def after_failover(
         ),
     ]
     return [replace(check, phase="failover") for check in found]
+
+
+def by_itself(phase: Phase) -> Check:
+    """Say whether an alarm began the failover, as it had to where no person does.
+
+    Parameters
+    ----------
+    phase
+        The failover.
+
+    Returns
+    -------
+    Check
+        With what began it.
+    """
+    return Check(
+        "A failover begins by itself",
+        phase.trigger != "manual",
+        f"{phase.trigger} rang" if phase.trigger != "manual" else "no alarm began it in time: a person had to",
+        "failover",
+    )
+
+
+def _how(phase: Phase) -> str:
+    return "one command, no input" if phase.trigger == "manual" else f"nobody touched anything: {phase.trigger} rang"
 
 
 def after_reprotect(

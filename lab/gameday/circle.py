@@ -8,7 +8,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,9 +19,10 @@ from lab.gameday.cloud import Control, NotThereError, Region
 from lab.gameday.model import Divergence, LabTime, Milestone, Phase, Stray, Timeline, Writes
 from lab.gameday.terminal import clock
 from lab.gameday.watch import GameDayError, Watched, Watcher
-from lab.gameday.workload import Workload, WriteLog
+from lab.gameday.workload import Follower, Target, Workload, WriteLog
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from lab.gameday.checks import Kept, Proof, Standing
@@ -32,6 +33,14 @@ if TYPE_CHECKING:
     from lab.gameday.workload import Write
 
 _MODES: Final = {"refuse": "refuse every request", "hang": "hang without an answer", "reset": "cut every connection"}
+_LOST: Final = "primary-lost"
+_SIGNS: Final = {
+    "probe-failed": "the primary does not answer",
+    "replica-lost-source": "the replica has lost its source",
+    _LOST: "both: this is what starts a failover",
+}
+PARTS: Final = ("detect", "decide", "work", "verify", "traffic")
+"""What a recovery consists of."""
 _CLOSED: Final = "Close the source to writers"
 _PROVEN: Final = "Look at the source once more"
 _UNREADABLE: Final = (BotoCoreError, ClientError, KeyError, ValueError, OSError, NotThereError, audit.Error)
@@ -49,6 +58,9 @@ class Options:
     home_seconds: float = 4.0
     execution_limit: float = 420.0
     restore_limit: float = 30.0
+    detection_limit: float = 60.0
+    by_hand: bool = False
+    """Start the failover as an operator does, instead of waiting for the alarm."""
     stray_limit: float = 20.0
     sample: int = 60
     lapse: float = 60.0
@@ -61,6 +73,8 @@ class _Found:
 
     loss: float = 0.0
     unapplied: int | None = None
+    rang: float | None = None
+    trigger: str = "manual"
     failed_over: Watched | None = None
     restored: float | None = None
     switched: float | None = None
@@ -122,6 +136,8 @@ class Circle:
         self._found = _Found()
         self._log = WriteLog(directory / "writes.jsonl", self._at)
         self._strays = WriteLog(directory / "stray-writes.jsonl", self._at)
+        self._name = ""
+        self._moved: dict[str, float] = {}
 
     def hold(self) -> None:
         """Go through all phases, as far as they go, and judge.
@@ -148,13 +164,36 @@ class Circle:
     # The phases
 
     def _go_round(self) -> None:
-        with Workload(
-            self._primary.target(), self._log, writers=self._draw.writers, pause=self._draw.pause
-        ) as workload:
+        with (
+            Workload(self._primary.target(), self._log, writers=self._draw.writers, pause=self._draw.pause) as workload,
+            self._by_name(workload),
+        ):
             self._steady(workload)
             self._lose()
             if self._fail_over(workload) and self._protect() and self._fail_back(workload):
                 self._home()
+
+    def _by_name(self, workload: Workload) -> AbstractContextManager[object]:
+        """Let the clients go by the application's name, where it has one: nobody tells them where to write then."""
+        name = self._dr.configuration().get("application-host", "-")
+        first = self._control.resolve(name) if name != "-" else None
+        if first is None:
+            return nullcontext()
+        self._name = name
+
+        def resolve() -> tuple[Target, float] | None:
+            answer = self._control.resolve(name)
+            if answer is None:
+                return None
+            target = Target(answer.region, f"http://{answer.address}:{answer.port}")
+            return target, answer.ttl / self._time.scale_at(time.time())
+
+        def moved(target: Target, moment: float) -> None:
+            self._moved[target.region] = moment
+            if self._found.loss:
+                self._say("→", f"{name} leads to {target.region} now, and clients follow", "accent", self._at(moment))
+
+        return Follower(resolve, workload, moved)
 
     def _steady(self, workload: Workload) -> None:
         terminal, primary, dr = self._terminal, self._primary, self._dr
@@ -169,7 +208,8 @@ class Circle:
             )
         identifier = replica["DBInstanceIdentifier"]
         self._say("✓", f"{identifier} in {dr.name}: replica, {replica['DBInstanceStatus']}", "good")
-        self._say("✓", f"clients write to {workload.target.url}, the load balancer of {primary.name}", "good")
+        where = f"{self._name}, which leads to " if self._name else ""
+        self._say("✓", f"clients write to {where}{workload.target.url}, the load balancer of {primary.name}", "good")
         until = time.monotonic() + self._draw.steady
         limit = until + 60
         while time.monotonic() < until or workload.log.acknowledged < self._options.steady_writes:
@@ -225,19 +265,53 @@ class Circle:
             self._say("·", f"{self._found.unapplied} writes have reached the replica and are not applied yet", "warn")
 
     def _fail_over(self, workload: Workload) -> bool:
-        self._terminal.chapter("Failover", "one command, no input; it needs nothing from the lost region")
-        watched = self._found.failed_over = self._run("failover")
+        arn = "" if self._options.by_hand else self._detect()
+        if arn:
+            self._terminal.chapter("Failover", "begun by the alarm; it needs nothing from the lost region")
+            watched = self._found.failed_over = self._watch("failover", arn)
+        else:
+            self._terminal.chapter("Failover", "one command, no input; it needs nothing from the lost region")
+            watched = self._found.failed_over = self._run("failover")
         if watched.execution.status != "SUCCEEDED":
             return False
-        self._terminal.chapter("Restored", "the team's traffic switch: clients are pointed to the other load balancer")
-        self._found.switched = self._point(workload, self._dr)
+        if self._name:
+            self._terminal.chapter("Restored", f"{self._name} follows the record; nobody points anybody anywhere")
+        else:
+            self._terminal.chapter(
+                "Restored", "the team's traffic switch: clients are pointed to the other load balancer"
+            )
+            self._found.switched = self._point(workload, self._dr)
         self._found.restored = self._served(self._dr, self._found.loss)
+        if self._name:
+            self._found.switched = self._moved.get(self._dr.name)
         if self._found.restored is None:
             return False
         self._let_write(self._options.restored_seconds)
         self._found.standing = self._dr.standing(self._database)
         self._brief("failover", f"served again after {clock(self._time.at(self._found.restored))[1:]} min")
         return True
+
+    def _detect(self) -> str:
+        """Wait until an alarm has started the failover, telling which alarm rings when; empty if none did in time."""
+        self._terminal.chapter("Detection", "nobody touches anything: DR's own probes and the replica have to notice")
+        told: set[str] = set()
+        limit = time.monotonic() + self._options.detection_limit
+        while time.monotonic() < limit:
+            for name, alarm in self._dr.alarms().items():
+                if name in _SIGNS and name not in told and alarm.state == "ALARM" and alarm.since >= self._found.loss:
+                    told.add(name)
+                    self._say("!", f"alarm {name}: {_SIGNS[name]}", "warn", self._at(alarm.since))
+                    if name == _LOST:
+                        self._found.rang = alarm.since
+            for arn in self._dr.started_since("failover", self._found.loss):
+                trigger = self._dr.execution(arn).given.get("trigger")
+                if isinstance(trigger, dict):
+                    self._found.trigger = str(trigger.get("alarm"))
+                    return arn
+            self._terminal.status(f"{clock(self._now()):>8}  … watching the alarms in {self._dr.name}")
+            time.sleep(0.1)
+        self._say("✗", "no alarm has started a failover: a person does", "bad", self._now())
+        return ""
 
     def _protect(self) -> bool:
         """Let the lost region come back with its old database, and re-protect it while stray clients write there."""
@@ -302,10 +376,10 @@ class Circle:
 
         def seen(watched: Watched) -> None:
             switch = _switch(watched)
-            if found.home_switched is None and switch is not None and _recorded(switch):
-                found.home_switched = self._point(workload, primary)
+            if switch is not None and _recorded(switch):
+                self._go_home(workload)
             if found.home_switched is not None and found.home is None:
-                first = workload.log.first_acknowledged(primary.name, found.home_switched)
+                first = workload.log.first_acknowledged(primary.name, found.failback_from)
                 if first is not None:
                     found.home = first.ended
                     self._say("✓", f"the first order is acknowledged by {primary.name}", "good", self._at(first.ended))
@@ -315,10 +389,11 @@ class Circle:
 
         found.failed_back = self._run("failback", seen)
         switch = _switch(found.failed_back)
-        if found.home_switched is None and switch is not None and switch.execution.status == "SUCCEEDED":
-            found.home_switched = self._point(workload, primary)
-        if found.home_switched is not None and found.home is None:
-            found.home = self._served(primary, found.home_switched)
+        if switch is not None and switch.execution.status == "SUCCEEDED":
+            self._go_home(workload)
+            if found.home is None:
+                found.home = self._served(primary, found.failback_from)
+                self._go_home(workload)
         freeze = self._freeze(switch)
         self._brief("failback", f"frozen for {freeze:.0f} AWS s" if freeze is not None else "not served again")
         return found.failed_back.execution.status == "SUCCEEDED" and found.home is not None
@@ -416,8 +491,26 @@ class Circle:
             milestones=(*moments, Milestone("restored", at(found.restored))),
             rto_seconds=at(found.restored),
             rto_note=f"from the loss to the first order acknowledged by {self._dr.name}, in AWS time (lab seconds "
-            f"× {self._time.scale:g}); the failover was started by hand, at once: no detection is in it",
+            f"× {self._time.scale:g}); "
+            + (
+                "the failover was started by hand, at once: no detection is in it"
+                if found.trigger == "manual"
+                else f"started by the alarm {found.trigger}"
+            ),
+            breakdown=self._breakdown(watched, at(found.restored)),
         )
+
+    def _breakdown(self, watched: Watched, restored: float) -> dict[str, float]:
+        """Say what the recovery consists of: each part begins where the one before it ended."""
+        began = self._at(self._found.rang) if self._found.rang is not None else watched.path.start
+        moments = [0.0, began]
+        for words in (("Take", "lock"), ("Verify",), ("Record", "active")):
+            step = watched.step(*words)
+            moments.append(step.start if step is not None else moments[-1])
+        moments.append(restored)
+        return {
+            name: max(0.0, after - before) for name, before, after in zip(PARTS, moments, moments[1:], strict=False)
+        }
 
     def _reprotect_phase(self, watched: Watched) -> Phase:
         zero = watched.path.start
@@ -456,6 +549,7 @@ class Circle:
 
     def _phase(self, name: str, title: str, zero_name: str, zero: float, watched: Watched) -> Phase:
         path = watched.path
+        trigger = {"failover": self._found.trigger, "switchover": "failback"}.get(name, "manual")
         return Phase(
             name=name,
             title=title,
@@ -463,7 +557,7 @@ class Circle:
             zero_at=zero,
             status=watched.execution.status,
             execution_arn=watched.arn,
-            trigger="manual" if name != "switchover" else "failback",
+            trigger=trigger,
             started=path.start - zero,
             seconds=path.end - path.start,
             steps=_shifted(path.steps, zero),
@@ -529,6 +623,8 @@ class Circle:
             fence=f"{self._options.environment}-dr-fence",
             primary=self._primary.name,
         )
+        if not self._options.by_hand:
+            results.insert(0, checks.by_itself(failover))
         if "reprotect" in named:
             phase = named["reprotect"]
             unpromised = {write.id for write in self._log.writes() if write.outcome != "acknowledged"}
@@ -570,13 +666,23 @@ class Circle:
     # What any phase does
 
     def _run(self, machine: str, seen: Any = None) -> Watched:
-        arn = self._watcher.start(machine, self._now)
+        return self._watch(machine, self._watcher.start(machine, self._now), seen)
+
+    def _watch(self, machine: str, arn: str, seen: Any = None) -> Watched:
         watched = self._watcher.follow(arn, lambda: self._time, self._options.execution_limit, seen)
         if watched.execution.status != "SUCCEEDED":
             cause = watched.execution.cause or "no cause was given"
             self._say("✗", f"the execution ended {watched.execution.status}: {cause}", "bad", watched.path.end)
             self._brief(machine, f"ended {watched.execution.status}")
         return watched
+
+    def _go_home(self, workload: Workload) -> None:
+        """Let the clients go home: by their name, which has moved or soon will, or pointed there, once."""
+        self._serving = self._primary
+        if self._name:
+            self._found.home_switched = self._moved.get(self._primary.name)
+        elif self._found.home_switched is None:
+            self._found.home_switched = self._point(workload, self._primary)
 
     def _point(self, workload: Workload, region: Region) -> float:
         moment = time.time()

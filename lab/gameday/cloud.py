@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import urllib.error
 import urllib.request
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import boto3
 from botocore.config import Config
@@ -28,6 +30,22 @@ _CONFIG: Final = Config(connect_timeout=2, read_timeout=15, retries={"total_max_
 
 _PATHS: Final = _CONFIG.merge(Config(s3={"addressing_style": "path"}))
 """A bucket's own host name is nothing that a machine could look up here."""
+
+
+class Answer(NamedTuple):
+    """Where a name leads: a region's load balancer, and for how many AWS seconds that may be believed."""
+
+    region: str
+    address: str
+    port: int
+    ttl: float
+
+
+class Alarm(NamedTuple):
+    """What an alarm says, and since when in seconds since the Unix epoch."""
+
+    state: str
+    since: float
 
 
 class NotThereError(Exception):
@@ -96,6 +114,29 @@ class Control:
             What it answers.
         """
         return self._ask("POST", f"control/{group}/{control}", arguments)["answer"]
+
+    def resolve(self, name: str) -> Answer | None:
+        """Ask the lab's DNS where a name leads.
+
+        Parameters
+        ----------
+        name
+            A host name.
+
+        Returns
+        -------
+        Answer | None
+            None when nobody knows the name.
+        """
+        try:
+            said = self._ask("GET", f"resolve/{name}")
+        except urllib.error.HTTPError as error:
+            if error.code == HTTPStatus.NOT_FOUND:
+                return None
+            raise
+        if not said.get("region") or not said.get("port"):
+            return None
+        return Answer(str(said["region"]), str(said["addresses"][0]), int(said["port"]), float(said["ttl"]))
 
     def pace(self, scale: float) -> None:
         """Let the lab's clock run at another pace.
@@ -292,6 +333,42 @@ class Region:
                 if machine["name"] == f"{self.environment}-dr-{name}":
                     return machine["stateMachineArn"]
         raise NotThereError(f"{self.name} has no state machine {self.environment}-dr-{name}: deploy the stack first")
+
+    def started_since(self, machine: str, moment: float) -> list[str]:
+        """List the executions of a state machine that began after a moment, the first one first.
+
+        Parameters
+        ----------
+        machine
+            For example ``failover``.
+        moment
+            Seconds since the Unix epoch.
+
+        Returns
+        -------
+        list[str]
+            ARNs.
+        """
+        arn = self.state_machine(machine)
+        found = self._steps.list_executions(stateMachineArn=arn, maxResults=100)["executions"]
+        since = [each for each in found if each["startDate"].timestamp() >= moment]
+        return [each["executionArn"] for each in sorted(since, key=lambda each: each["startDate"])]
+
+    def alarms(self) -> dict[str, Alarm]:
+        """Return the environment's alarms that watch the primary.
+
+        Returns
+        -------
+        dict[str, Alarm]
+            Name without the environment's to what it says, and since when.
+        """
+        watch = self._session.client("cloudwatch", endpoint_url=self.endpoint, config=_CONFIG)
+        prefix = f"{self.environment}-dr-"
+        told = watch.describe_alarms(AlarmNamePrefix=prefix, AlarmTypes=["MetricAlarm", "CompositeAlarm"])
+        return {
+            each["AlarmName"].removeprefix(prefix): Alarm(each["StateValue"], each["StateUpdatedTimestamp"].timestamp())
+            for each in (*told["MetricAlarms"], *told["CompositeAlarms"])
+        }
 
     def execution(self, arn: str) -> Execution:
         """Return an execution as it is now.

@@ -25,7 +25,8 @@ def hold(settings: Settings, cycles: int | None = None, seed: int | None = None)
 
     ``LAB_OUTAGE`` says how the lost region's APIs behave: hang (if it is not set), refuse or reset.
     ``LAB_REPLICA_BEHIND`` says how many real seconds the replica is kept behind, as a busy one is, and
-    ``LAB_REPLICA_HELD`` for how many before the loss it receives nothing. A series draws all of these.
+    ``LAB_REPLICA_HELD`` for how many before the loss it receives nothing. A series draws all of these. With
+    ``LAB_TRIGGER=manual`` the failover is started by command instead of by the alarm.
 
     Parameters
     ----------
@@ -59,6 +60,8 @@ def hold(settings: Settings, cycles: int | None = None, seed: int | None = None)
             command += ["--cycles", str(cycles)]
         if seed is not None:
             command += ["--seed", str(seed)]
+        if os.environ.get("LAB_TRIGGER") == "manual":
+            command.append("--by-hand")
         for variable, option in _VARIABLES.items():
             if value := os.environ.get(variable):
                 command += [option, value]

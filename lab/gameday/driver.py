@@ -176,6 +176,9 @@ class GameDay:
                 f"  Recovery time    {failover.rto_seconds:.0f} AWS s ({clock(failover.rto_seconds)[1:]} min), "
                 f"lab seconds × {report.time_scale:g}"
             )
+            if failover.breakdown:
+                parts = ", ".join(f"{name} {seconds:.0f}" for name, seconds in failover.breakdown.items())
+                terminal.line(f"  Of that          {parts} (started by {failover.trigger})")
         if back and back.freeze_seconds is not None:
             terminal.line(
                 f"  Freeze           {back.freeze_seconds:.0f} AWS s ({clock(back.freeze_seconds)[1:]} min) without "

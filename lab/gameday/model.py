@@ -41,6 +41,21 @@ class LabTime:
         """
         return self._passed(moment) - self._passed(self.zero)
 
+    def scale_at(self, moment: float) -> float:
+        """Return how many AWS seconds pass in one real second at a moment.
+
+        Parameters
+        ----------
+        moment
+            Seconds since the Unix epoch.
+
+        Returns
+        -------
+        float
+            The scale.
+        """
+        return next((scale for since, scale in reversed(self.changes) if moment >= since), self.scale)
+
     def changed(self, moment: float, scale: float) -> LabTime:
         """Return this time with another scale from a moment on.
 
@@ -201,7 +216,8 @@ class Phase:
 
     Times are AWS seconds since the phase's own zero; ``zero_name`` says what that was, ``zero_at`` when: AWS seconds
     after the loss. ``writes`` are those that clients were promised while the phase lasted, and every promise belongs to
-    one phase only. ``freeze_seconds`` is how long nobody could write in a planned switch.
+    one phase only. ``breakdown`` says what the recovery time consists of, in AWS seconds, each part from where the one
+    before it ended. ``freeze_seconds`` is how long nobody could write in a planned switch.
     """
 
     name: str
@@ -213,6 +229,7 @@ class Phase:
     trigger: str = "manual"
     rto_seconds: float | None = None
     rto_note: str = ""
+    breakdown: dict[str, float] = field(default_factory=dict)
     freeze_seconds: float | None = None
     freeze_note: str = ""
     started: float | None = None
@@ -258,6 +275,7 @@ class Phase:
         ]
         for key in ("rto_seconds", "freeze_seconds", "work_seconds", "seconds", "started", "zero_at"):
             data[key] = None if data[key] is None else _tenth(data[key])
+        data["breakdown"] = _parts(self.breakdown, data["rto_seconds"])
         data["milestones"] = [{"name": each.name, "at": _tenth(each.at)} for each in self.milestones]
         if self.stray is None:
             del data["stray"], data["divergence"]
@@ -271,6 +289,15 @@ class Phase:
             data["divergence_ids"] = None if found.evidence_ids is None else list(found.evidence_ids)
             data["divergence_found"] = None if found.old_ids is None else len(found.old_ids)
         return data
+
+
+def _parts(parts: dict[str, float], whole: float | None) -> dict[str, float]:
+    """Round parts so that they still add up to the whole: the largest takes what is left over."""
+    rounded = {name: _tenth(seconds) for name, seconds in parts.items()}
+    if rounded and whole is not None:
+        largest = max(rounded, key=lambda name: rounded[name])
+        rounded[largest] = _tenth(rounded[largest] + whole - sum(rounded.values()))
+    return rounded
 
 
 def _tenth(seconds: float) -> float:

@@ -30,6 +30,13 @@ _BROKEN: Final = (
     '<svg viewBox="0 0 18 18" aria-hidden="true"><circle cx="9" cy="9" r="9" fill="currentColor" opacity=".16"/>'
     '<path d="M6 6l6 6M12 6l-6 6" fill="none" stroke="currentColor" stroke-width="2" stroke-linecap="round"/></svg>'
 )
+_MEANS: Final = {
+    "detect": "detect: until the alarm rang",
+    "decide": "decide: until the lock was asked for",
+    "work": "work: database, compute and functions up",
+    "verify": "verify: a write and a read",
+    "traffic": "traffic: until the first order there",
+}
 _ORDER: Final = ("failover", "reprotect", "failback", "switchover")
 """The planned switch is a part of the failback: seen first from afar, then near."""
 _TITLES: Final = {
@@ -161,13 +168,27 @@ def _lead(report: Data) -> str:
     }.get(outage.get("mode", ""), "its APIs did not answer")
     told = f"Under load, the whole region was taken away: its database was killed, its instances were gone, {how}. "
     if "failback" not in report["phases"]:
-        return told + "One command without input did the rest."
-    told += "One command without input made the other region serve, one more protected it when the first was back, "
+        return told + (
+            "An alarm in the other region did the rest."
+            if _by_itself(report)
+            else "One command without input did the rest."
+        )
+    first = (
+        "Nobody touched anything until the other region served: its own alarm began the failover, and the name "
+        "followed. One command without input"
+        if _by_itself(report)
+        else "One command without input made the other region serve, one more"
+    )
+    told += f"{first} protected it when the first was back, "
     back = report["failback"]["freeze_seconds"] is not None
-    told += "and a third brought everything home." if back else "and a third was to bring everything home."
+    told += "and another brought everything home." if back else "and another was to bring everything home."
     if report.get("cycles", 1) > 1:
         told = f"{number(report['cycles'])} circles, drawn from the seed {report['seed']}, one after another. " + told
     return told
+
+
+def _by_itself(report: Data) -> bool:
+    return bool(report.get("failover", {}).get("trigger", "manual") != "manual")
 
 
 def _lapse(report: Data) -> str:
@@ -345,7 +366,7 @@ def _whole(report: Data) -> str:
 
 
 def _phase(report: Data, phase: Data) -> str:
-    extra = _divergence(report, phase) if phase["name"] == "reprotect" else ""
+    extra = _divergence(report, phase) if phase["name"] == "reprotect" else _breakdown(phase)
     several = report.get("cycles", 1) > 1
     writes = "" if several else f" {_promised(phase['writes'])}"
     cause = f'<p class="cause">{escape(phase["cause"])}</p>' if phase["cause"] else ""
@@ -354,6 +375,26 @@ def _phase(report: Data, phase: Data) -> str:
         f'<p class="soft">AWS time since {escape(phase["zero_name"])}. '
         f"What the end had to wait for is drawn strong.{escape(writes)}</p>{cause}"
         f"{extra}{keys(report) if len(report['phases']) < 2 else ''}{chart(report, phase)}</section>"
+    )
+
+
+def _breakdown(phase: Data) -> str:
+    """Show what the recovery time consists of."""
+    parts = phase.get("breakdown") or {}
+    total = sum(parts.values())
+    if not total:
+        return ""
+    bar = "".join(
+        f'<i class="{escape(name)}" style="width:{100 * seconds / total:.2f}%"></i>' for name, seconds in parts.items()
+    )
+    legend = "".join(
+        f'<span><i class="{escape(name)}"></i><b>{duration(seconds)}</b> {escape(_MEANS.get(name, name))}</span>'
+        for name, seconds in parts.items()
+    )
+    by = "by hand" if phase["trigger"] == "manual" else f"by {phase['trigger']}"
+    return (
+        f'<div class="divergence whole-width"><div><h3>Started {escape(by)}: what the {duration(total)} consist of</h3>'
+        f'<div class="bar">{bar}</div><div class="parts">{legend}</div></div></div>'
     )
 
 

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 Outcome = Literal["acknowledged", "refused", "unanswered"]
 
 CREATED: Final = 201
+_ASK_AGAIN: Final = 0.5
+"""Real seconds until a name is asked for again that nobody knew."""
 
 
 @dataclass(frozen=True)
@@ -258,6 +260,47 @@ class Workload:
         self.log.attempt(order, target.region, sent)
         outcome, detail = _post(connection, {"id": order, "note": note})
         return Write(order, note, target.region, sent, time.time(), outcome, detail)
+
+
+class Follower:
+    """Points clients to where a name leads, and keeps each answer for as long as its TTL lets it, as clients do.
+
+    Parameters
+    ----------
+    resolve
+        Returns where the name leads now and for how many real seconds that may be kept; None while nobody answers.
+    workload
+        Whose clients go by the name.
+    moved
+        Called with each new target, when it was learnt.
+    """
+
+    def __init__(
+        self,
+        resolve: Callable[[], tuple[Target, float] | None],
+        workload: Workload,
+        moved: Callable[[Target, float], None],
+    ) -> None:
+        self._resolve, self._workload, self._moved = resolve, workload, moved
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="follower", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._stopped.set()
+        self._thread.join(timeout=5)
+
+    def _run(self) -> None:
+        kept = 0.0
+        while not self._stopped.wait(kept):
+            found = self._resolve()
+            kept = _ASK_AGAIN if found is None else found[1]
+            if found is not None and found[0] != self._workload.target:
+                self._workload.point_to(found[0])
+                self._moved(found[0], time.time())
 
 
 def _connect(url: str, timeout: float) -> http.client.HTTPConnection:

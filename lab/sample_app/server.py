@@ -67,6 +67,8 @@ class Application:
         if path in ("/", "/health"):
             return self._health()
         if path == "/health/deep":
+            if _marked(self._settings.deep_sick_mark):
+                return 500, {"error": "the deep check of this instance has been told to fail"}
             self._orders.check()
             return self._health()
         if path == self._settings.verify_path:
@@ -89,9 +91,13 @@ class Application:
         return _NOT_FOUND
 
     def _health(self) -> Answer:
-        if self._settings.sick_mark and Path(self._settings.sick_mark).exists():
+        if _marked(self._settings.sick_mark):
             return 500, {"error": "this instance has been told to be sick"}
         return 200, {"status": "ok", "region": self._settings.region, "instance": self._settings.instance_id}
+
+
+def _marked(mark: str | None) -> bool:
+    return mark is not None and Path(mark).exists()
 
 
 def _fields(body: bytes) -> dict[str, Any]:

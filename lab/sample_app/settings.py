@@ -29,6 +29,7 @@ class Settings:
     verify_path: str
     database_ca: str | None
     sick_mark: str | None
+    deep_sick_mark: str | None = None
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Settings:
@@ -68,4 +69,5 @@ class Settings:
             verify_path=env.get("VERIFY_PATH", "/pilotlight/verify"),
             database_ca=env.get("DATABASE_CA"),
             sick_mark=env.get("INSTANCE_SICK_MARK"),
+            deep_sick_mark=env.get("INSTANCE_DEEP_SICK_MARK"),
         )

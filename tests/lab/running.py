@@ -107,7 +107,8 @@ class RunningLab:
                 *(ROOT / ".venv/bin/sam", "deploy", "--region", region),
                 *("--template-file", f"{self.status()['home']}/sam-build/template.yaml"),
                 *("--config-file", ROOT / "samconfig.toml", "--config-env", _CONFIGURATIONS[region]),
-                *("--parameter-overrides", *[f"{name}={value}" for name, value in parameters.items() if value]),
+                # Quoted: a schedule has blanks in it.
+                *("--parameter-overrides", *[f'{name}="{value}"' for name, value in parameters.items() if value]),
             ],
             cwd=ROOT,
             env={

@@ -50,7 +50,10 @@ def test_a_parameter_change_is_announced(lab: RunningLab) -> None:
 
 
 def test_an_alarms_change_is_announced(lab: RunningLab) -> None:
-    take = _listen(lab, "alarm-changes", EventPattern=_pattern("aws.cloudwatch", "CloudWatch Alarm State Change"))
+    # The next evaluation says again that there is no data: its event may overtake this one.
+    detail = {"alarmName": ["unreachable"], "state": {"value": ["ALARM"]}}
+    pattern = {"source": ["aws.cloudwatch"], "detail-type": ["CloudWatch Alarm State Change"], "detail": detail}
+    take = _listen(lab, "alarm-changes", EventPattern=json.dumps(pattern))
     metrics = lab.client("cloudwatch", DR)
     metrics.put_metric_alarm(
         AlarmName="unreachable",
@@ -65,7 +68,7 @@ def test_an_alarms_change_is_announced(lab: RunningLab) -> None:
     metrics.set_alarm_state(AlarmName="unreachable", StateValue="ALARM", StateReason="by hand")
 
     event = lab.wait_until(take)
-    assert (event["detail"]["alarmName"], event["detail"]["state"]["value"]) == ("unreachable", "ALARM")
+    assert event["detail"]["state"]["reason"] == "by hand"
 
 
 def test_an_executions_end_is_announced(lab: RunningLab) -> None:

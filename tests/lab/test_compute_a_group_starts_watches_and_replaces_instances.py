@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import signal
 from typing import TYPE_CHECKING, Any
@@ -8,7 +9,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tests.lab.compute import Stage, control
-from tests.lab.running import PRIMARY, RunningLab
+from tests.lab.running import ACCOUNT, PRIMARY, RunningLab
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,6 +68,37 @@ def test_a_sick_instance_is_replaced_after_the_grace_period(served: Stage) -> No
     assert "ELB system health check" in " ".join(each["Cause"] for each in served.activities())
     control(served.lab, "sick-instances", region=PRIMARY, sick=False)
     served.lab.wait_until(lambda: len(served.healthy()) == 2, 60, "two healthy targets")
+
+
+def test_one_zone_of_a_group_may_go_and_the_other_serves_on(served: Stage) -> None:
+    zones = {each["InstanceId"]: each["AvailabilityZone"] for each in served.group()["Instances"]}
+    lost = control(served.lab, "zone-down", region=PRIMARY)
+    assert {zones[identity] for identity in lost} == {min(zones.values())}
+    assert len(lost) == 1
+    served.lab.wait_until(lambda: served.healthy() == zones.keys() - set(lost), 30, "one target to be left")
+    assert served.ask()[0] == 200
+    served.lab.wait_until(lambda: len(served.healthy()) == 2, 60, "the replacement")
+
+
+def test_launches_and_terminations_are_announced(stage: Stage) -> None:
+    queues, events = stage.lab.client("sqs", PRIMARY), stage.lab.client("events", PRIMARY)
+    url = queues.create_queue(QueueName=stage.name)["QueueUrl"]
+    pattern = {"source": ["aws.autoscaling"], "detail": {"AutoScalingGroupName": [stage.name]}}
+    events.put_rule(Name=stage.name, EventPattern=json.dumps(pattern))
+    queue = f"arn:aws:sqs:{PRIMARY}:{ACCOUNT}:{stage.name}"
+    events.put_targets(Rule=stage.name, Targets=[{"Id": "queue", "Arn": queue}])
+
+    def take() -> dict[str, Any] | None:
+        found = queues.receive_message(QueueUrl=url).get("Messages")
+        event: dict[str, Any] | None = json.loads(found[0]["Body"]) if found else None
+        return event
+
+    stage.make_group(MinSize=0, MaxSize=1, DesiredCapacity=1)
+    launched = stage.lab.wait_until(take)
+    assert launched["detail-type"] == "EC2 Instance Launch Successful"
+    assert {launched["detail"]["EC2InstanceId"]} == stage.in_service()
+    stage.groups.set_desired_capacity(AutoScalingGroupName=stage.name, DesiredCapacity=0)
+    assert stage.lab.wait_until(take)["detail-type"] == "EC2 Instance Terminate Successful"
 
 
 def test_a_suspended_group_leaves_a_dead_instance_alone(served: Stage) -> None:

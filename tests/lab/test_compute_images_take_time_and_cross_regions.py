@@ -129,3 +129,50 @@ def test_a_deregistered_image_cannot_be_launched(lab: RunningLab, image: str) ->
         ec2.run_instances(ImageId=image, MinCount=1, MaxCount=1)
     with pytest.raises(ClientError, match="InvalidSnapshot.NotFound"):
         ec2.describe_snapshots(SnapshotIds=[snapshot])
+
+
+def test_a_time_may_be_bought_in_quarters_of_an_hour(lab: RunningLab, copy: Callable[..., str]) -> None:
+    with pytest.raises(ClientError, match="multiple of 15"):
+        copy(SnapshotCopyCompletionDurationMinutes=20)
+    assert _finished(lab, copy(SnapshotCopyCompletionDurationMinutes=15))["State"] == "available"
+
+
+def test_a_snapshot_tells_its_key_its_tags_and_how_long_it_took(lab: RunningLab, copy: Callable[..., str]) -> None:
+    kms, ec2 = lab.client("kms", DR), lab.client("ec2", DR)
+    key = kms.create_key()["KeyMetadata"]
+    alias = f"alias/test-{uuid.uuid4().hex[:8]}"
+    kms.create_alias(AliasName=alias, TargetKeyId=key["KeyId"])
+    tags = [{"ResourceType": "snapshot", "Tags": [{"Key": "of", "Value": alias}]}]
+    _finished(lab, copy(Encrypted=True, KmsKeyId=alias, TagSpecifications=tags))
+    (found,) = ec2.describe_snapshots(OwnerIds=["self"], Filters=[{"Name": "tag:of", "Values": [alias]}])["Snapshots"]
+    assert (found["KmsKeyId"], found["Encrypted"], found["State"]) == (key["Arn"], True, "completed")
+    # As long as it takes on AWS, whatever the clock's scale.
+    assert 300 <= (found["CompletionTime"] - found["StartTime"]).total_seconds() < 600
+    assert not ec2.describe_snapshots(Filters=[{"Name": "tag:of", "Values": ["another"]}])["Snapshots"]
+    with pytest.raises(ClientError, match="is invalid"):
+        ec2.describe_snapshots(Filters=[{"Name": "no-such-filter", "Values": ["x"]}])
+
+
+def test_a_snapshot_of_an_image_that_is_there_cannot_be_deleted(lab: RunningLab, image: str) -> None:
+    ec2 = lab.client("ec2", PRIMARY)
+    snapshot = _image(lab, PRIMARY, image)["BlockDeviceMappings"][0]["Ebs"]["SnapshotId"]
+    with pytest.raises(ClientError, match="InvalidSnapshot.InUse"):
+        ec2.delete_snapshot(SnapshotId=snapshot)
+    ec2.deregister_image(ImageId=image)
+    ec2.delete_snapshot(SnapshotId=snapshot)
+    with pytest.raises(ClientError, match="InvalidSnapshot.NotFound"):
+        ec2.delete_snapshot(SnapshotId=snapshot)
+
+
+def test_the_latest_and_default_versions_of_every_template_are_told_at_once(lab: RunningLab) -> None:
+    ec2, name = lab.client("ec2", DR), f"template-{uuid.uuid4().hex[:8]}"
+    data = {"ImageId": base_image(lab, DR)}
+    made = ec2.create_launch_template(LaunchTemplateName=name, LaunchTemplateData=data)["LaunchTemplate"]
+    for _ in range(2):
+        ec2.create_launch_template_version(LaunchTemplateName=name, SourceVersion="1", LaunchTemplateData=data)
+    told = ec2.describe_launch_template_versions(Versions=["$Latest", "$Default"])["LaunchTemplateVersions"]
+    ours = [each["VersionNumber"] for each in told if each["LaunchTemplateId"] == made["LaunchTemplateId"]]
+    assert sorted(ours) == [1, 3]
+    with pytest.raises(ClientError, match="MissingParameter"):
+        ec2.describe_launch_template_versions(Versions=["1"])
+    ec2.delete_launch_template(LaunchTemplateId=made["LaunchTemplateId"])

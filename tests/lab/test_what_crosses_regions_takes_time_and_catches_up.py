@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +31,11 @@ def buckets(empty_lab: RunningLab) -> dict[str, Any]:
             "Priority": 1,
             "Filter": {"Prefix": ""},
             "DeleteMarkerReplication": {"Status": "Enabled"},
-            "Destination": {"Bucket": f"arn:aws:s3:::{BUCKETS[other]}"},
+            "Destination": {
+                "Bucket": f"arn:aws:s3:::{BUCKETS[other]}",
+                "Metrics": {"Status": "Enabled", "EventThreshold": {"Minutes": 15}},
+                "ReplicationTime": {"Status": "Enabled", "Time": {"Minutes": 15}},
+            },
         }
         clients[region].put_bucket_replication(
             Bucket=BUCKETS[region], ReplicationConfiguration={"Role": ROLE, "Rules": [rule]}
@@ -74,6 +79,47 @@ def test_what_was_written_during_an_outage_arrives_after_it(lab: RunningLab, buc
 
     lab.wait_until(lambda: _head(buckets[DR], BUCKETS[DR], "during")["ReplicationStatus"] == "COMPLETED")
     assert buckets[PRIMARY].get_object(Bucket=BUCKETS[PRIMARY], Key="during")["Body"].read() == b"3"
+
+
+def test_s3_says_what_is_pending_and_what_it_gave_up(lab: RunningLab, buckets: dict[str, Any]) -> None:
+    lab.control("objects", "hold", prefix="slow/")
+    lab.control("objects", "refuse", prefix="never/")
+    for key in ("slow/1", "slow/2", "never/1"):
+        buckets[PRIMARY].put_object(Bucket=BUCKETS[PRIMARY], Key=key, Body=b"12345")
+    figures = {"SourceBucket": BUCKETS[PRIMARY], "DestinationBucket": BUCKETS[DR], "RuleId": "all"}
+
+    def most(metric: str) -> float:
+        answer = lab.client("cloudwatch", PRIMARY).get_metric_statistics(
+            Namespace="AWS/S3",
+            MetricName=metric,
+            Dimensions=[{"Name": name, "Value": value} for name, value in figures.items()],
+            StartTime=dt.datetime.now(dt.UTC) - dt.timedelta(hours=1),
+            EndTime=dt.datetime.now(dt.UTC) + dt.timedelta(hours=1),
+            Period=3600,
+            Statistics=["Maximum"],
+        )
+        return max((float(point["Maximum"]) for point in answer["Datapoints"]), default=0.0)
+
+    lab.wait_until(lambda: most("OperationsPendingReplication") == 2)
+    assert most("BytesPendingReplication") == 10
+    lab.wait_until(lambda: most("OperationsFailedReplication") == 1)
+    lab.wait_until(lambda: most("ReplicationLatency") > 0)
+    assert _head(buckets[PRIMARY], BUCKETS[PRIMARY], "never/1")["ReplicationStatus"] == "FAILED"
+    lab.control("objects", "allow", prefix="never/")
+    lab.control("objects", "allow", prefix="slow/")
+    lab.wait_until(lambda: _head(buckets[DR], BUCKETS[DR], "slow/2"))
+    assert not _head(buckets[DR], BUCKETS[DR], "never/1")
+
+
+def test_a_copy_that_may_write_over_nothing_does_not(buckets: dict[str, Any]) -> None:
+    name = BUCKETS[PRIMARY]
+    for key in ("from", "to"):
+        buckets[PRIMARY].put_object(Bucket=name, Key=key, Body=key.encode())
+    source = {"Bucket": name, "Key": "from"}
+    with pytest.raises(ClientError, match="PreconditionFailed"):
+        buckets[PRIMARY].copy_object(Bucket=name, Key="to", CopySource=source, IfNoneMatch="*")
+    assert buckets[PRIMARY].get_object(Bucket=name, Key="to")["Body"].read() == b"to"
+    buckets[PRIMARY].copy_object(Bucket=name, Key="new", CopySource=source, IfNoneMatch="*")
 
 
 def test_a_replica_secret_follows_and_catches_up(lab: RunningLab) -> None:

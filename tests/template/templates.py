@@ -69,8 +69,8 @@ def functions() -> dict[str, Json]:
 
 
 def steps() -> dict[str, Json]:
-    """The functions that a state machine calls: by logical id, with what the globals give them."""
-    others = ("PairFunction", "ParameterSyncFunction", "SentinelFunction")
+    """The functions that a switch calls: by logical id, with what the globals give them."""
+    others = ("PairFunction", "ParameterSyncFunction", "SentinelFunction", "ImageFunction")
     return {name: function for name, function in functions().items() if name not in others}
 
 

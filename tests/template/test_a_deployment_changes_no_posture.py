@@ -3,7 +3,7 @@ from __future__ import annotations
 from .templates import MAIN, TEMPLATES, references, resources
 
 RECORD = "AWS::SSM::Parameter::Value<String>"
-FOLLOWERS = {"compute", "configuration", "workload"}
+FOLLOWERS = {"compute", "configuration", "images", "workload"}
 
 
 def test_what_follows_the_record_and_nothing_else_does() -> None:
@@ -66,6 +66,10 @@ def test_the_standbys_rule_is_off_and_what_turns_it_is_on() -> None:
     assert rules["Changes"]["Properties"]["State"] == {"Fn::If": ["IsActive", "ENABLED", "DISABLED"]}
     for name in ("Recorded", "Hourly", "Weekly"):
         assert "State" not in rules[name]["Properties"]
+    schedule = TEMPLATES["images"]["Resources"]
+    assert schedule["Nightly"]["Properties"]["State"] == {"Fn::If": ["IsActive", "ENABLED", "DISABLED"]}
+    for name in ("Recorded", "Hourly", "EndedBadly"):
+        assert "State" not in schedule[name]["Properties"]
 
 
 def test_the_database_is_what_its_regions_name_says() -> None:

@@ -14,14 +14,24 @@ from .templates import ROOT, functions, many, statements, steps
 
 CORE = ROOT / "layers" / "pilotlight" / "pilotlight"
 SERVICES = (
-    "autoscaling", "cloudwatch", "dynamodb", "ec2", "elbv2", "events", "lambda", "rds", "resourcegroupstaggingapi",
-    "s3", "secretsmanager", "sns", "ssm", "stepfunctions",
+    "autoscaling", "cloudwatch", "dynamodb", "ec2", "elbv2", "events", "kms", "lambda", "rds",
+    "resourcegroupstaggingapi", "s3", "secretsmanager", "sns", "ssm", "stepfunctions",
 )  # fmt: skip
 # Of GetFunction only the tags are read, and they are left out of the answer for whoever may not list them.
 # A snapshot that is to carry tags has to be tagged by whoever takes it.
-IMPLIED = {"GetFunction": {"ListTags"}, "CreateDBSnapshot": {"AddTagsToResource"}}
+# What is asked for by its version, or copied with its tags, needs the rights on those; and only who may list a bucket
+# hears that something is not there.
+IMPLIED = {
+    "GetFunction": {"ListTags"},
+    "CreateDBSnapshot": {"AddTagsToResource"},
+    "GetObjectTagging": {"GetObjectVersionTagging"},
+    "CopyObject": {"GetObjectVersion", "PutObjectTagging", "ListBucket"},
+}
 # Where an action of IAM is not named like the call that it allows.
-ACTIONS = {"Invoke": "InvokeFunction"}
+ACTIONS = {
+    "Invoke": "InvokeFunction", "HeadObject": "GetObject", "ListObjectVersions": "ListBucketVersions",
+    "CopyObject": "PutObject",
+}  # fmt: skip
 # Reached by the adapter's words, never by the step: these only switch off.
 NEVER_TAKEN = {
     "fence": {"DeleteFunctionConcurrency"},
@@ -30,7 +40,7 @@ NEVER_TAKEN = {
 }
 # Powertools keeps what was done once: its own code, not the adapters', calls these.
 ONCE = {"GetItem", "PutItem", "UpdateItem", "DeleteItem"}
-BESIDE = (functions()["ParameterSyncFunction"], functions()["SentinelFunction"])
+BESIDE = (functions()[name] for name in ("ParameterSyncFunction", "SentinelFunction", "ImageFunction"))
 STEPS = {f["CodeUri"].split("/")[1]: f for f in (*steps().values(), *BESIDE)}
 
 
@@ -107,8 +117,8 @@ def needed(step: str) -> set[str]:
     if "pilotlight.once" in (ROOT / "functions" / step / "app.py").read_text():
         found |= ONCE
     found -= NEVER_TAKEN.get(step, set())
-    found = {ACTIONS.get(op, op) for op in found}
-    return found | {extra for op in found for extra in IMPLIED.get(op, set())}
+    implied = {extra for op in found for extra in IMPLIED.get(op, set())}
+    return {ACTIONS.get(op, op) for op in found} | implied
 
 
 def granted(step: str) -> set[str]:
@@ -128,7 +138,11 @@ BEHIND_A_CALL = {
 
 
 # Needed by Lambda, which hands over what is in the queue; and by Parameter Store, which encrypts for the caller.
-BEHIND_A_CALL_OF = {"parameter_sync": {"ReceiveMessage", "DeleteMessage", "GetQueueAttributes", "Encrypt"}}
+BEHIND_A_CALL_OF = {
+    "parameter_sync": {"ReceiveMessage", "DeleteMessage", "GetQueueAttributes", "Encrypt"},
+    # EC2 copies disks from one key to the other for whoever asks it to.
+    "image": {"Encrypt", "GenerateDataKeyWithoutPlaintext", "ReEncryptFrom", "ReEncryptTo"},
+}
 
 
 @pytest.mark.parametrize("step", sorted(STEPS))
@@ -148,4 +162,7 @@ def test_the_reading_of_the_code_finds_something() -> None:
     assert "GetParametersByPath" in needed("control")
     assert needed("sql") == {"GetSecretValue", "PutObject"}
     assert {"PutParameter", "GetResources", "EnableRule"} <= needed("parameter_sync")
+    assert {"PutMetricData", "GetMetricStatistics", "DescribeLoadBalancers", "PutItem"} <= needed("probe")
+    assert {"ListBucketVersions", "GetMetricData", "PutObject"} <= needed("objects")
     assert {"PutItem", "DisableRule", "ModifyDBParameterGroup", "PutMetricData"} <= needed("sentinel")
+    assert {"CopyImage", "DeregisterImage", "PutMetricData", "GetKeyPolicy"} <= needed("image")

@@ -17,8 +17,15 @@ def test_every_folder_of_functions_is_deployed() -> None:
 @pytest.mark.parametrize("name", sorted(FUNCTIONS))
 def test_a_function_ends_by_itself_and_is_traced_and_logged(name: str) -> None:
     function = FUNCTIONS[name]
-    # One reads the log of an old database, for a while, another waits for it; and one compares what two regions have.
-    longer = {"SqlFunction": 120, "StandbyFunction": 150, "ParameterSyncFunction": 900}
+    # One reads the log of an old database, for a while, another waits for it; and two compare what two regions have.
+    # One looks several times a minute, and may take a little more than its minute.
+    longer = {
+        "SqlFunction": 120,
+        "StandbyFunction": 150,
+        "ParameterSyncFunction": 900,
+        "ProbeFunction": 70,
+        "ObjectsFunction": 300,
+    }
     assert 0 < function["Timeout"] <= longer.get(name, 60)
     assert function["Tracing"] == "Active"
     assert function["Runtime"] == "python3.13"
@@ -105,7 +112,7 @@ def test_what_is_not_told_is_not_lost() -> None:
     assert config["DestinationConfig"]["OnFailure"]["Destination"] == {"Fn::GetAtt": ["Undelivered", "Arn"]}
 
 
-IN_BOTH = {"PairFunction", "ParameterSyncFunction", "SentinelFunction", "SqlFunction"}
+IN_BOTH = {"PairFunction", "ParameterSyncFunction", "SentinelFunction", "SqlFunction", "ImageFunction"}
 
 
 @pytest.mark.parametrize("name", sorted(set(FUNCTIONS) - IN_BOTH))
@@ -115,7 +122,7 @@ def test_the_functions_of_a_switch_are_in_dr_alone(name: str) -> None:
 
 def test_each_region_looks_into_its_database_from_inside() -> None:
     """With all that the function is made of."""
-    for name in ("SqlFunction", "ParameterSyncFunction", "PilotLightLayer", "DependenciesLayer", "Network"):
+    for name in (*IN_BOTH, "ImageMachine", "PilotLightLayer", "DependenciesLayer", "Network"):
         assert "Condition" not in MAIN["Resources"][name]
     assert FUNCTIONS["SqlFunction"]["FunctionName"] == {"Fn::Sub": "${Environment}-sql"}
     assert MAIN["Resources"]["Failover"]["Properties"]["DefinitionSubstitutions"]["SqlFunctionArn"] == {

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import tomllib
 
-from pilotlight.config import Environment, Names, crossing_from, settings_from
+from pilotlight.config import Environment, Names, crossing_from, image_settings_from, settings_from
 
 from .templates import MAIN, ROOT, TEMPLATES, resources, steps
 
@@ -16,7 +16,8 @@ def test_there_is_one_template() -> None:
         for resource in MAIN["Resources"].values()
         if resource["Type"] == "AWS::CloudFormation::Stack"
     }
-    assert used == {f"infra/{name}.yaml" for name in TEMPLATES if name != "template"}
+    # The one that is deployed by itself, in a third region.
+    assert used == {f"infra/{name}.yaml" for name in TEMPLATES if name not in ("template", "health-forward")}
 
 
 def test_both_regions_are_deployed_with_it_under_one_name() -> None:
@@ -34,7 +35,8 @@ def test_a_third_region_and_twice_the_same_one_are_refused_with_a_sentence() -> 
     for rule in MAIN["Rules"].values():
         for assertion in rule["Assertions"]:
             assert assertion["AssertDescription"]
-    assert set(MAIN["Rules"]) == {"RegionsDiffer", "RegionIsOneOfTheTwo"}
+    looks = {"LooksInTenSeconds", "LooksInTwentySeconds", "LooksInThirtySeconds"}
+    assert set(MAIN["Rules"]) == {"RegionsDiffer", "RegionIsOneOfTheTwo", "AZoneNeedsAName"} | looks
 
 
 def test_a_wrong_parameter_is_refused_with_a_sentence() -> None:
@@ -64,15 +66,20 @@ def test_the_orchestrator_is_set_by_the_parameters_that_the_templates_make() -> 
     written = {}
     for _, _, resource in resources("AWS::SSM::Parameter"):
         name = resource["Properties"]["Name"]["Fn::Sub"]
-        if name.startswith(path):
+        # One is the id of a health check that the template makes.
+        if name.startswith(path) and "Ref" in resource["Properties"]["Value"]:
             parameter = MAIN["Parameters"][resource["Properties"]["Value"]["Ref"]]
             written[name.removeprefix(path)] = str(parameter["Default"])
     settings = settings_from(written, "/dev/pilotlight/config")
     assert settings.capacity.maximum == 4
     assert settings.workload_functions == ()
+    assert settings.hosted_zone == ""
     crossing = crossing_from(written, "/dev/pilotlight/config", "dev")
     assert (crossing.paths, crossing.exclude, crossing.rewrite) == (("/dev",), (), {})
     assert {"sync-paths", "sync-exclude", "sync-rewrite"} <= set(written)
+    images = image_settings_from(written, "/dev/pilotlight/config")
+    assert (images.keep, images.copy_minutes) == (3, 0)
+    assert {"image-keep", "image-copy-minutes"} <= set(written)
 
 
 def test_the_functions_find_what_they_look_for_by_name() -> None:
@@ -90,7 +97,13 @@ def test_the_functions_find_what_they_look_for_by_name() -> None:
     assert named("template", "Failover", "Name") == names.failover
     assert named("template", "SqlFunction", "FunctionName") == names.sql
     assert named("template", "ParameterSyncFunction", "FunctionName") == names.parameter_sync
+    assert named("template", "TrafficFunction", "FunctionName") == names.traffic
     assert named("configuration", "Changes", "Name") == names.parameter_sync
+    for resource, key in (("ImageMachine", "Name"), ("ImageFunction", "FunctionName"), ("ImageTable", "TableName")):
+        assert named("template", resource, key) == names.image
+    assert named("images", "Nightly", "Name") == names.image
+    (alias,) = [found["Properties"]["AliasName"] for _, _, found in resources("AWS::KMS::Alias")]
+    assert alias == {"Fn::Sub": names.key.replace("dev", "${Environment}")}
     # It freezes databases by their parameter group, and names that like the database.
     assert named("database", "ParameterGroup", "DBParameterGroupName") == names.database
 

@@ -12,9 +12,14 @@ NO_RESOURCE_LEVEL = {
     "autoscaling:DescribeAutoScalingGroups",
     "autoscaling:DescribeScalingActivities",
     "cloudwatch:DescribeAlarms",
+    "cloudwatch:GetMetricStatistics",
+    "cloudwatch:GetMetricData",
+    "cloudwatch:PutMetricData",
     "ec2:DescribeImages",
+    "ec2:DescribeInstances",
     "ec2:DescribeLaunchTemplateVersions",
     "ec2:DescribeSecurityGroups",
+    "ec2:DescribeSnapshots",
     "elasticloadbalancing:DescribeListeners",
     "elasticloadbalancing:DescribeLoadBalancers",
     "elasticloadbalancing:DescribeTargetHealth",
@@ -81,9 +86,12 @@ CHANGES = {
         "lambda:UpdateEventSourceMapping",
     },
     "notify": {"sns:Publish"},
+    "objects": {"cloudwatch:PutMetricData", "s3:PutObject", "s3:PutObjectTagging"},
     "failback": set(),
     # It asks the replica, and tells; what it decides is carried out by the others.
-    "decision": {"lambda:InvokeFunction", "sns:Publish", "states:SendTaskSuccess"},
+    "decision": {"cloudwatch:SetAlarmState", "lambda:InvokeFunction", "sns:Publish", "states:SendTaskSuccess"},
+    "traffic": {"cloudwatch:PutMetricData"},
+    "probe": {"cloudwatch:PutMetricData", "lambda:InvokeFunction", "ssm:PutParameter"},
     "snapshot": {
         "rds:AddTagsToResource",
         "rds:CopyDBSnapshot",
@@ -113,7 +121,9 @@ FAILOVER = steps()
 REACHES_INTO_THE_PRIMARY = {"FenceFunction"}
 REACHES_INTO_BOTH = {"ControlFunction", "DatabaseFunction", "ComputeFunction", "WorkloadFunction", "SourceFunction"}
 # Work on whichever region is the standby, and ask the other.
-WORKS_ON_THE_STANDBY = {"SnapshotFunction", "StandbyFunction"}
+WORKS_ON_THE_STANDBY = {"SnapshotFunction", "StandbyFunction", "ObjectsFunction"}
+# Asks the primary what anybody may ask, and changes nothing there.
+LOOKS_AT_THE_PRIMARY = {"ProbeFunction"}
 
 ROLES = [
     (template, name, resource)
@@ -134,6 +144,14 @@ def test_every_role_of_the_failover_is_looked_at() -> None:
     assert len(ALLOWED) > 40
 
 
+@pytest.mark.parametrize(("template", "name", "resource"), ROLES, ids=[f"{t}-{n}" for t, n, _ in ROLES])
+def test_a_statements_name_is_its_own(template: str, name: str, resource: Any) -> None:
+    """IAM refuses a policy in which two statements have one Sid."""
+    for policy in resource["Properties"].get("Policies", []):
+        named = [each["Sid"] for each in statements([policy]) if "Sid" in each]
+        assert len(named) == len(set(named))
+
+
 @pytest.mark.parametrize(("name", "statement"), ALLOWED)
 def test_actions_are_named_one_by_one(name: str, statement: Any) -> None:
     assert "NotAction" not in statement
@@ -152,20 +170,20 @@ def test_all_resources_only_where_there_is_nothing_narrower(name: str, statement
         assert set(statement["Condition"]) == {"ArnEquals"}
         assert set(statement["Condition"]["ArnEquals"]) == {"ec2:LaunchTemplate"}
         return
-    assert statement["Sid"] == "NoResourceLevelPermissions"
+    assert statement["Sid"].startswith("NoResourceLevelPermissions")
     assert set(many(statement["Action"])) <= NO_RESOURCE_LEVEL
 
 
 @pytest.mark.parametrize(("name", "statement"), ALLOWED)
 def test_what_knows_a_resource_is_not_hidden_among_what_does_not(name: str, statement: Any) -> None:
-    if statement.get("Sid") == "NoResourceLevelPermissions":
+    if statement.get("Sid", "").startswith("NoResourceLevelPermissions"):
         assert many(statement["Resource"]) == ["*"]
 
 
 @pytest.mark.parametrize("name", sorted(FAILOVER))
 def test_looking_at_all_resources_is_held_to_one_region(name: str) -> None:
     for statement in statements(FAILOVER[name]["Policies"]):
-        if "*" in many(statement["Resource"]) and statement["Sid"] == "NoResourceLevelPermissions":
+        if "*" in many(statement["Resource"]) and statement["Sid"].startswith("NoResourceLevelPermissions"):
             assert set(statement["Condition"]["StringEquals"]) == {"aws:RequestedRegion"}
             if name in REACHES_INTO_BOTH:
                 regions = [{"Ref": "PrimaryRegion"}, {"Ref": "DrRegion"}]
@@ -208,10 +226,25 @@ def test_a_step_changes_what_its_name_says(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", sorted(set(FAILOVER) - REACHES_INTO_THE_PRIMARY - REACHES_INTO_BOTH - WORKS_ON_THE_STANDBY)
+    "name",
+    sorted(set(FAILOVER) - REACHES_INTO_THE_PRIMARY - REACHES_INTO_BOTH - WORKS_ON_THE_STANDBY - LOOKS_AT_THE_PRIMARY),
 )
 def test_only_who_closes_a_region_reaches_into_the_other(name: str) -> None:
     assert "PrimaryRegion" not in str(FAILOVER[name]["Policies"])
+
+
+@pytest.mark.parametrize("name", sorted(LOOKS_AT_THE_PRIMARY))
+def test_who_looks_at_the_primary_only_looks(name: str) -> None:
+    for statement in statements(FAILOVER[name]["Policies"]):
+        if "PrimaryRegion" in str(statement):
+            assert all(action.split(":")[1].startswith("Describe") for action in many(statement["Action"]))
+
+
+def test_the_probe_writes_its_own_notes_and_never_the_record() -> None:
+    writing = [s for s in statements(FAILOVER["ProbeFunction"]["Policies"]) if "PutItem" in str(s["Action"])]
+    assert [s["Condition"]["ForAllValues:StringEquals"]["dynamodb:LeadingKeys"] for s in writing] == [
+        ["watch", "probe", "health"]
+    ]
 
 
 @pytest.mark.parametrize("name", sorted(REACHES_INTO_THE_PRIMARY))

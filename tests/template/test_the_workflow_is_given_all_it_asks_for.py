@@ -8,7 +8,7 @@ import pytest
 
 from .templates import MAIN, ROOT, many, statements
 
-MACHINES = {name: MAIN["Resources"][name]["Properties"] for name in ("Failover", "Reprotect")}
+MACHINES = {name: MAIN["Resources"][name]["Properties"] for name in ("Failover", "Reprotect", "ImageMachine")}
 every_machine = pytest.mark.parametrize(("name", "machine"), MACHINES.items(), ids=list(MACHINES))
 
 
@@ -40,7 +40,8 @@ def test_every_state_is_written_down_with_what_went_in_and_out(name: str, machin
     assert machine["Logging"]["Level"] == "ALL"
     assert machine["Logging"]["IncludeExecutionData"] is True
     assert machine["Tracing"] == {"Enabled": True}
-    assert MAIN["Resources"][f"{name}Log"]["Properties"]["LogGroupName"]["Fn::Sub"].startswith("/aws/vendedlogs/")
+    log = MAIN["Resources"][f"{name.removesuffix('Machine')}Log"]["Properties"]
+    assert log["LogGroupName"]["Fn::Sub"].startswith("/aws/vendedlogs/")
 
 
 def test_a_bad_end_is_told_even_when_the_workflow_could_not() -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 PROJECT = Path(__file__).parents[2]
 # Each machine has the runbook of its name.
-RUNBOOKS = ("failover", "reprotect", "failback")
+RUNBOOKS = ("failover", "reprotect", "failback", "image")
 PICTURES = {
     name: (PROJECT / f"docs/{name}.svg").read_text() for name in ("decision", "failover", "switchover", "by-snapshot")
 }

@@ -16,5 +16,8 @@ def operator(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRe
     """Someone at the keyboard of a system that was just deployed to two regions. One lab for each module: a failover
     leaves nothing as it was."""
     lab = RunningLab(log=tmp_path_factory.mktemp(request.module.__name__) / "lab", scale=20, ready_within=600)
-    yield Operator(lab)
+    found = Operator(lab)
+    # Whoever loses a region here starts what they want to see; an alarm would do it for them.
+    found.automation(on=False)
+    yield found
     assert lab.stop() == 0

@@ -144,7 +144,45 @@ class Operator:
         ssm.put_parameter(Name=f"{CONFIG}/{name}", Value=str(value), Type="String", Overwrite=True)
         return was
 
+    def automation(self, *, on: bool) -> None:
+        """Turn the maintenance switch."""
+        self.write_note("automation", {"on": on, "reason": "a test drives by hand", "by": "the test", "at": "now"})
+
+    def write_note(self, subject: str, body: dict[str, Any]) -> None:
+        """Write a note beside the record."""
+        item = {"id": {"S": subject}, "body": {"S": json.dumps(body, sort_keys=True)}}
+        self.lab.client("dynamodb").put_item(TableName="dev-dr-state", Item=item)
+
+    def write_record(self, **fields: str) -> None:
+        """Change the record past the product."""
+        self.lab.client("dynamodb").update_item(
+            TableName="dev-dr-state",
+            Key={"id": {"S": "switch"}},
+            UpdateExpression="SET " + ", ".join(f"#{name} = :{name}" for name in fields),
+            ExpressionAttributeNames={f"#{name}": name for name in fields},
+            ExpressionAttributeValues={f":{name}": {"S": value} for name, value in fields.items()},
+        )
+
     # What can be seen
+
+    def note(self, subject: str) -> dict[str, Any]:
+        """Read a note beside the record."""
+        found = self.lab.client("dynamodb").get_item(
+            TableName="dev-dr-state", Key={"id": {"S": subject}}, ConsistentRead=True
+        )
+        body: dict[str, Any] = json.loads(found["Item"]["body"]["S"]) if "Item" in found else {}
+        return body
+
+    def triggered(self) -> list[dict[str, Any]]:
+        """List the failovers that an alarm woke, the first one first."""
+        pages = self.states.get_paginator("list_executions").paginate(stateMachineArn=MACHINE)
+        found = [each for page in pages for each in page["executions"]]
+        woken = [
+            each
+            for each in found
+            if "trigger" in json.loads(self.states.describe_execution(executionArn=each["executionArn"])["input"])
+        ]
+        return sorted(woken, key=lambda each: each["startDate"])
 
     @property
     def states(self) -> Any:

@@ -12,7 +12,9 @@ from tests.workflow.operator import DR, PRIMARY, Operator
 def test_a_failover_from_the_command_line_succeeds(mode: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     lab = RunningLab(log=tmp_path_factory.mktemp(mode) / "lab", scale=20, ready_within=600)
     try:
-        _fails_over(Operator(lab), mode)
+        operator = Operator(lab)
+        operator.automation(on=False)
+        _fails_over(operator, mode)
     finally:
         assert lab.stop() == 0
 

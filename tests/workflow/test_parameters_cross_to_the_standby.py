@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 from typing import Any
 
 from botocore.exceptions import ClientError
 
+from tests.lab.running import ACCOUNT, ROOT
 from tests.workflow.operator import DR, PRIMARY, Operator
 
 FUNCTION = "dev-parameter-sync"
@@ -58,6 +61,57 @@ def test_the_standby_carries_nothing_and_the_orchestrators_own_never_cross(opera
     assert value(operator, PRIMARY, image) != value(operator, DR, image)
 
 
+def test_labels_and_policies_cross(operator: Operator) -> None:
+    ssm = operator.lab.client("ssm", PRIMARY)
+    policy = {"Type": "NoChangeNotification", "Version": "1.0", "Attributes": {"After": "30", "Unit": "Days"}}
+    put(operator, PRIMARY, "/dev/app/level", "one", Tier="Advanced", Policies=json.dumps([policy]))
+    put(operator, PRIMARY, "/dev/app/level", "two", Tier="Advanced", Policies=json.dumps([policy]))
+    ssm.label_parameter_version(Name="/dev/app/level", ParameterVersion=1, Labels=["blue"])
+    ssm.label_parameter_version(Name="/dev/app/level", ParameterVersion=2, Labels=["green"])
+    operator.until(lambda: labels(operator, DR) == {"blue": "one", "green": "two"}, "both labels stand for the same")
+    assert value(operator, DR, "/dev/app/level") == "two"
+    (told,) = operator.lab.client("ssm").describe_parameters(
+        ParameterFilters=[{"Key": "Name", "Values": ["/dev/app/level"]}]
+    )["Parameters"]
+    assert told["Tier"] == "Advanced"
+    assert [json.loads(one["PolicyText"]) for one in told["Policies"]] == [policy]
+    # Looking again changes nothing: what was compared was equal.
+    assert reconcile(operator, PRIMARY)["updated"] == 0
+
+
+def test_the_command_shows_what_differs_and_then_makes_it_equal(operator: Operator) -> None:
+    operator.lab.client("events", PRIMARY).disable_rule(Name=FUNCTION)
+    put(operator, PRIMARY, "/dev/app/by-command", "s3cret")
+    shown = command(operator, DRY_RUN="1")
+    assert "create   /dev/app/by-command  (missing)" in shown
+    assert "compared eu-west-1 with eu-central-1" in shown
+    assert value(operator, DR, "/dev/app/by-command") is None
+    done = command(operator)
+    assert "1 created" in done
+    assert value(operator, DR, "/dev/app/by-command") == "s3cret"
+    assert "s3cret" not in shown + done
+    assert "0 created" in command(operator, LABELS="1")
+
+
+def test_what_could_not_be_carried_is_told_and_heals_when_it_is_redriven(operator: Operator) -> None:
+    put(operator, DR, "/dev/app/taken", "by hand", "SecureString")
+    operator.lab.client("events", PRIMARY).disable_rule(Name=FUNCTION)
+    put(operator, PRIMARY, "/dev/app/taken", "the team's")
+    operator.lab.client("lambda", PRIMARY).invoke(
+        FunctionName=FUNCTION, InvocationType="Event", Payload=b'{"action": "reconcile"}'
+    )
+    sqs = operator.lab.client("sqs", PRIMARY)
+    dead, queue = (sqs.get_queue_url(QueueName=f"{FUNCTION}{end}")["QueueUrl"] for end in ("-dlq", ""))
+    operator.until(lambda: waiting(sqs, dead) == 1, "the failure is a dead letter")
+
+    operator.lab.client("ssm").delete_parameter(Name="/dev/app/taken")
+    arns = [sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+            for url in (dead, queue)]  # fmt: skip
+    sqs.start_message_move_task(SourceArn=arns[0], DestinationArn=arns[1])
+    operator.until(lambda: value(operator, DR, "/dev/app/taken") == "the team's", "the redriven message heals it")
+    operator.until(lambda: waiting(sqs, dead) == waiting(sqs, queue) == 0, "both queues are empty")
+
+
 def test_after_a_switch_they_cross_the_other_way_and_nothing_echoes(operator: Operator) -> None:
     ended = operator.fail_over(mode="graceful")
     assert ended.status == "SUCCEEDED", ended.cause
@@ -71,6 +125,38 @@ def test_after_a_switch_they_cross_the_other_way_and_nothing_echoes(operator: Op
     reconcile(operator, DR)
     operator.lab.clock_passes(60)
     assert [version(operator, region, "/dev/app/greeting") for region in (PRIMARY, DR)] == versions
+
+
+def labels(operator: Operator, region: str) -> dict[str, str]:
+    """Read what the labels of a parameter stand for."""
+    try:
+        history = operator.lab.client("ssm", region).get_parameter_history(Name="/dev/app/level")["Parameters"]
+    except ClientError:
+        return {}
+    return {label: str(one["Value"]) for one in history for label in one["Labels"]}
+
+
+def waiting(sqs: Any, url: str) -> int:
+    """Count the messages of a queue, those that are being worked on too."""
+    names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+    told = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
+    return sum(int(told[name]) for name in names)
+
+
+def command(operator: Operator, **variables: str) -> str:
+    """Run the command that `make sync` runs, and return what it printed."""
+    environment = os.environ | {
+        "AWS_ENDPOINT_URL": operator.lab.endpoint,
+        "AWS_ACCESS_KEY_ID": ACCOUNT,
+        "AWS_SECRET_ACCESS_KEY": "lab",
+        **variables,
+    }
+    told = subprocess.run(
+        [ROOT / ".venv/bin/python", "scripts/sync.py", "dev", DR],
+        cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert told.returncode == 0, told.stdout + told.stderr
+    return told.stdout
 
 
 def put(operator: Operator, region: str, name: str, text: str, kind: str = "String", **more: Any) -> None:

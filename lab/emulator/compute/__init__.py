@@ -137,6 +137,8 @@ class Compute:
         return {
             "status": self.status,
             "sick-instances": self._sick_instances,
+            "failing-deep-check": self._failing_deep_check,
+            "zone-down": self._zone_down,
             "launch-failures": self._launch_failures,
             "image-copy-failures": self._image_copy_failures,
         }
@@ -145,6 +147,20 @@ class Compute:
 
     def _sick_instances(self, region: str, sick: bool = True) -> None:
         self._machines.set_sick(region, sick=sick)
+
+    def _failing_deep_check(self, region: str, on: bool = True) -> None:
+        self._machines.set_sick(region, sick=on, deep=True)
+
+    def _zone_down(self, region: str, zone: str = "") -> list[str]:
+        """Kill every instance of one zone, of the first that has any unless it is named; return their ids."""
+        with self._lock:
+            running = [each for each in self._fleet.all() if each.region == region and each.state == "running"]
+            zones = {each.instance_id: each.record["Placement"]["AvailabilityZone"] for each in running}
+            lost = zone or min(zones.values(), default="")
+            dead = [identity for identity, where in zones.items() if where == lost]
+            for identity in dead:
+                self._machines.stop(identity)
+        return dead
 
     def _launch_failures(self, region: str, code: str | None = "InsufficientInstanceCapacity") -> None:
         self._set(self._fleet.launch_faults, region, code)

@@ -27,6 +27,7 @@ from lab.emulator.compute.shapes import (
     wanted_by,
 )
 from lab.emulator.compute.wire import AwsError, Params, Reply, filters, flag, many, now, number, one, render
+from lab.emulator.events import send
 from lab.scaling import Activity, Backoff, InvalidSizeError, Member, Sizes, emptiest, missing, surplus
 
 if TYPE_CHECKING:
@@ -158,6 +159,7 @@ class Groups:
             member.lifecycle = "InService"
             member.in_service_since = self._lab.clock.aws_now()
             member.activity.finish("Successful", now())
+            self._announce(group, "EC2 Instance Launch Successful", member.activity, member)
         elif member.lifecycle == "Terminating":
             if instance and state in ("pending", "running", "stopped"):
                 if not any(self._targets.health(each, member.instance_id) for each in group.target_groups):
@@ -165,6 +167,31 @@ class Groups:
             elif state == "terminated":
                 group.members.remove(member)
                 member.activity.finish("Successful", now())
+                self._announce(group, "EC2 Instance Terminate Successful", member.activity, member)
+
+    def _announce(self, group: Group, kind: str, activity: Activity, member: Member | None = None) -> None:
+        """Tell EventBridge, as Auto Scaling does for every group.
+
+        https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-event-reference.html
+        """
+        arn, instance = group.record["AutoScalingGroupARN"], member.instance_id if member else ""
+        detail = {
+            "StatusCode": "InProgress" if activity.status == "Successful" else activity.status,
+            "AutoScalingGroupName": group.name,
+            "ActivityId": activity.activity_id,
+            "RequestId": activity.activity_id,
+            "EC2InstanceId": instance,
+            "Details": {"Availability Zone": member.zone if member else ""},
+            "Description": activity.description,
+            "Cause": activity.cause,
+            "StatusMessage": activity.message,
+            "StartTime": activity.start,
+            "EndTime": activity.end,
+            "Origin": "EC2",
+            "Destination": "AutoScalingGroup",
+        }
+        resources = [arn, f"arn:aws:ec2:{group.region}:{self._lab.account}:instance/{instance}"] if instance else [arn]
+        send(self._lab, group.region, "aws.autoscaling", kind, detail, resources)
 
     def _judge(self, group: Group) -> None:
         """Mark unhealthy instances and take them out."""
@@ -222,6 +249,7 @@ class Groups:
             group.backoff.failed(self._lab.clock.aws_now())
             activity.finish("Failed", now(), f"{error.message} Launching EC2 instance failed.")
             activity.description += f".  Status Reason: {activity.message}"
+            self._announce(group, "EC2 Instance Launch Unsuccessful", activity)
             self._lab.log(f"{group.name} in {group.region}: {activity.description}")
             return False
         group.backoff.succeeded()

@@ -6,6 +6,7 @@ AWS, a copy may end ``failed``, and each region starts with one image of its own
 
 from __future__ import annotations
 
+import datetime
 import random
 import re
 from dataclasses import dataclass, field
@@ -39,6 +40,8 @@ State = Literal["pending", "available", "failed"]
 
 _ROOT_DEVICE: Final = "/dev/xvda"
 _NAME: Final = re.compile(r"[A-Za-z0-9()\[\] ./\-'@_]{3,128}")
+_TIME_BASED: Final = range(15, 2881, 15)
+"""Minutes that a time-based copy may be asked to take."""
 _IMAGE_ID: Final = re.compile(r"ami-(?:[0-9a-f]{8}|[0-9a-f]{17})")
 
 
@@ -64,16 +67,19 @@ class Image:
     state: State = "pending"
     reason: str = ""
     created: str = field(default_factory=now)
+    begun_at: float = 0.0
     ready_at: float = 0.0
     copied_from: tuple[str, str] | None = None
     made_from: str | None = None
     token: str = ""
 
-    def finish(self, failure: str | None) -> None:
-        """End the making of the image: well, or with the reason why not."""
+    def finish(self, failure: str | None, aws_seconds: float = 0.0) -> None:
+        """End the making of the image: well, or with the reason why not; after so many AWS seconds."""
         self.state, self.reason = ("failed", failure) if failure else ("available", "")
         if snapshot := ec2._snapshots.get(self.disk.snapshot):
             snapshot.update(State="error" if failure else "completed", Progress="0%" if failure else "100%")
+            if not failure:
+                snapshot["CompletionTime"] = _later(snapshot["StartTime"], aws_seconds)
 
 
 class Images:
@@ -101,6 +107,8 @@ class Images:
             "CopyImage": self.CopyImage,
             "DeregisterImage": self.DeregisterImage,
             "DescribeImages": self.DescribeImages,
+            "DescribeSnapshots": self.DescribeSnapshots,
+            "DeleteSnapshot": self.DeleteSnapshot,
             # MiniStack's own would act on images that nothing here knows.
             "RegisterImage": None,
             "ModifyImageAttribute": None,
@@ -147,7 +155,7 @@ class Images:
                 continue
             source_lost = image.copied_from is not None and self._lab.is_down(image.copied_from[1])
             if source_lost or self._lab.clock.aws_now() >= image.ready_at:
-                image.finish(self._failure(image))
+                image.finish(self._failure(image), self._lab.clock.aws_now() - image.begun_at)
 
     def _failure(self, image: Image) -> str | None:
         if image.copied_from is None:
@@ -191,10 +199,11 @@ class Images:
         key = one(params, "KmsKeyId") or None
         if key and one(params, "Encrypted").lower() == "false":
             raise AwsError("InvalidParameterDependency", "The parameter KmsKeyId requires the parameter Encrypted")
+        takes = self._copy_time(params)
         disk = Disk(source.disk.size, source.disk.encrypted or flag(params, "Encrypted") or key is not None, key)
         image = self._add(name, disk, one(params, "Description") or source.description)
         image.copied_from, image.token = (source.image_id, source.region), token
-        image.ready_at = self._lab.clock.aws_now() + duration("image-copy")
+        image.ready_at = self._lab.clock.aws_now() + takes
         self._tag(image, params)
         if flag(params, "CopyImageTags"):
             with scope(self._lab, source.region):
@@ -214,6 +223,32 @@ class Images:
             ec2._tags.pop(image.disk.snapshot, None)
         return ec2_reply("DeregisterImage", {"return": True})
 
+    def DescribeSnapshots(self, params: Params) -> Reply:
+        """List the snapshots of this region; all of them are the account's own."""
+        wanted = many(params, "SnapshotId")
+        for snapshot in wanted:
+            _require_snapshot(snapshot)
+        conditions = filters(params)
+        found = [
+            _snapshot_view(each)
+            for each in ec2._snapshots.values()
+            if (not wanted or each["SnapshotId"] in wanted) and _fits(_snapshot_facts(each), conditions)
+        ]
+        return ec2_reply("DescribeSnapshots", {"snapshotSet": found})
+
+    def DeleteSnapshot(self, params: Params) -> Reply:
+        """Delete a snapshot that no image is made of."""
+        snapshot = one(params, "SnapshotId")
+        _require_snapshot(snapshot)
+        for image in self._of(here()):
+            if image.disk.snapshot == snapshot:
+                raise AwsError(
+                    "InvalidSnapshot.InUse", f"The snapshot {snapshot} is currently in use by {image.image_id}"
+                )
+        del ec2._snapshots[snapshot]
+        ec2._tags.pop(snapshot, None)
+        return ec2_reply("DeleteSnapshot", {"return": True})
+
     def DescribeImages(self, params: Params) -> Reply:
         """List the images of this region; all of them are the account's own."""
         wanted = many(params, "ImageId")
@@ -231,6 +266,17 @@ class Images:
         return ec2_reply("DescribeImages", {"imagesSet": [self._view(image) for image in found]})
 
     # Helpers
+
+    def _copy_time(self, params: Params) -> float:
+        """Return the AWS seconds that a copy takes: no longer than was asked for."""
+        minutes = number(params, "SnapshotCopyCompletionDurationMinutes")
+        if minutes is not None and minutes not in _TIME_BASED:
+            raise AwsError(
+                "InvalidParameterValue",
+                f"Invalid value '{minutes}' for SnapshotCopyCompletionDurationMinutes: it must be a multiple of 15"
+                " between 15 and 2880",
+            )
+        return duration("image-copy") if minutes is None else min(duration("image-copy"), minutes * 60)
 
     def _of(self, region: str) -> list[Image]:
         return [image for (where, _), image in self._images.items() if where == region]
@@ -270,6 +316,7 @@ class Images:
 
     def _add(self, name: str, disk: Disk, description: str) -> Image:
         image = Image(f"ami-{random.getrandbits(68):017x}", here(), name, disk, description)
+        image.begun_at = self._lab.clock.aws_now()
         disk.snapshot = f"snap-{random.getrandbits(68):017x}"
         ec2._snapshots[disk.snapshot] = {
             "SnapshotId": disk.snapshot,
@@ -281,6 +328,7 @@ class Images:
             "Progress": "0%",
             "OwnerId": self._lab.account,
             "Encrypted": disk.encrypted,
+            "KmsKeyId": _key_arn(disk.key),
             "StorageTier": "standard",
         }
         self._images[image.region, image.image_id] = image
@@ -308,20 +356,7 @@ class Images:
             "source-image-id": [image.copied_from[0] if image.copied_from else ""],
             "source-image-region": [image.copied_from[1] if image.copied_from else ""],
         }
-        given = {tag["Key"]: tag["Value"] for tag in ec2._tags.get(image.image_id, [])}
-        for name, values in conditions.items():
-            if name.startswith("tag:"):
-                actual = [given[name[4:]]] if name[4:] in given else []
-            elif name == "tag-key":
-                actual = list(given)
-            elif name in facts:
-                actual = facts[name]
-            else:
-                # MiniStack ignores such a filter: an image too many would be found, and perhaps launched.
-                raise AwsError("InvalidParameterValue", f"The filter '{name}' is invalid")
-            if not any(ec2._filter_value_matches(value, values) for value in actual):
-                return False
-        return True
+        return _fits(facts | _tag_facts(image.image_id), conditions)
 
     def _view(self, image: Image) -> dict[str, Any]:
         reason = {"code": "Client.InternalError", "message": image.reason} if image.reason else None
@@ -371,3 +406,67 @@ def ec2_reply(action: str, content: dict[str, Any]) -> Reply:
 def _key_usable(key: str) -> bool:
     found = kms._resolve_key(key)
     return bool(found) and kms._check_key_state(found) is None
+
+
+def _key_arn(key: str | None) -> str | None:
+    """Return the ARN of a key, however it was named; the name itself where there is none such."""
+    found = kms._resolve_key(key) if key else None
+    return str(found["Arn"]) if found else key
+
+
+def _later(moment: str, seconds: float) -> str:
+    begun = datetime.datetime.fromisoformat(moment)
+    return (begun + datetime.timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+
+
+def _tag_facts(resource: str) -> dict[str, list[str]]:
+    """Return what the filters on tags find at a resource."""
+    given = {tag["Key"]: tag.get("Value", "") for tag in ec2._tags.get(resource, [])}
+    return {"tag-key": list(given)} | {f"tag:{key}": [value] for key, value in given.items()}
+
+
+def _fits(facts: dict[str, list[str]], conditions: dict[str, list[str]]) -> bool:
+    for name, values in conditions.items():
+        if name not in facts and not name.startswith("tag:"):
+            # MiniStack ignores such a filter: an image too many would be found, and perhaps launched.
+            raise AwsError("InvalidParameterValue", f"The filter '{name}' is invalid")
+        if not any(ec2._filter_value_matches(value, values) for value in facts.get(name, [])):
+            return False
+    return True
+
+
+def _require_snapshot(snapshot: str) -> None:
+    if snapshot not in ec2._snapshots:
+        raise AwsError("InvalidSnapshot.NotFound", f"The snapshot '{snapshot}' does not exist.")
+
+
+def _snapshot_facts(snapshot: dict[str, Any]) -> dict[str, list[str]]:
+    return {
+        "snapshot-id": [snapshot["SnapshotId"]],
+        "status": [snapshot["State"]],
+        "volume-id": [snapshot["VolumeId"]],
+        "owner-id": [snapshot["OwnerId"]],
+        "description": [snapshot["Description"]],
+        "encrypted": [str(bool(snapshot["Encrypted"])).lower()],
+    } | _tag_facts(snapshot["SnapshotId"])
+
+
+def _snapshot_view(snapshot: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "snapshotId": snapshot["SnapshotId"],
+        "volumeId": snapshot["VolumeId"],
+        "volumeSize": snapshot["VolumeSize"],
+        "status": snapshot["State"],
+        "startTime": snapshot["StartTime"],
+        "completionTime": snapshot.get("CompletionTime"),
+        "progress": snapshot["Progress"],
+        "ownerId": snapshot["OwnerId"],
+        "description": snapshot["Description"],
+        "encrypted": bool(snapshot["Encrypted"]),
+        "kmsKeyId": snapshot.get("KmsKeyId"),
+        "storageTier": snapshot["StorageTier"],
+        "tagSet": [
+            {"key": tag["Key"], "value": tag.get("Value", "")} for tag in ec2._tags.get(snapshot["SnapshotId"], [])
+        ]
+        or None,
+    }

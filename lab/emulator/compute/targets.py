@@ -177,7 +177,8 @@ class Targets:
 
     def _shut(self, arn: str) -> None:
         self._balancer.shut(arn)
-        del self._listening[arn]
+        # A request and the pulse may both have seen that it is to go.
+        self._listening.pop(arn, None)
 
     def _followed(self, original: Callable[[Params], Reply]) -> Callable[[Params], Reply]:
         @wraps(original)

@@ -93,8 +93,10 @@ class Templates:
 
     def DescribeLaunchTemplateVersions(self, params: Params) -> Reply:
         """List versions; those asked for must exist, and parameters are resolved on request."""
-        template = _template(one(params, "LaunchTemplateId"), one(params, "LaunchTemplateName"))
         asked = many(params, "LaunchTemplateVersion")
+        if not one(params, "LaunchTemplateId") and not one(params, "LaunchTemplateName"):
+            return _versions_reply(_of_every_template(asked))
+        template = _template(one(params, "LaunchTemplateId"), one(params, "LaunchTemplateName"))
         numbers = {_version(template, version)["VersionNumber"] for version in asked}
         low, high = one(params, "MinVersion"), one(params, "MaxVersion")
         found = [
@@ -106,13 +108,33 @@ class Templates:
         ]
         if flag(params, "ResolveAlias"):
             found = [_resolved(version) for version in found]
-        items = "".join(ec2._lt_version_xml(version) for version in found)
-        reply: Reply = ec2._xml(
-            200,
-            "DescribeLaunchTemplateVersionsResponse",
-            f"<launchTemplateVersionSet>{items}</launchTemplateVersionSet>",
+        return _versions_reply(found)
+
+
+def _of_every_template(asked: list[str]) -> list[dict[str, Any]]:
+    """Return the latest and the default version of every template, as they are asked for without naming one."""
+    if not asked or set(asked) - {"$Latest", "$Default"}:
+        raise AwsError(
+            "MissingParameter",
+            "Either a launch template or, of all of them, the versions $Latest and $Default must be named",
         )
-        return reply
+    return [
+        found
+        for template in ec2._launch_templates.values()
+        for found in {
+            version["VersionNumber"]: version for version in (_version(template, each) for each in asked)
+        }.values()
+    ]
+
+
+def _versions_reply(found: list[dict[str, Any]]) -> Reply:
+    items = "".join(ec2._lt_version_xml(version) for version in found)
+    reply: Reply = ec2._xml(
+        200,
+        "DescribeLaunchTemplateVersionsResponse",
+        f"<launchTemplateVersionSet>{items}</launchTemplateVersionSet>",
+    )
+    return reply
 
 
 def resolve_image(image_id: str) -> str:

@@ -8,10 +8,21 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pilotlight.errors import PreconditionFailed
-from pilotlight.model import ANSWERS, MODES, Budgets, Capacity, Crossing, Policy, Settings
+from pilotlight.model import (
+    ANSWERS,
+    MODES,
+    Budgets,
+    Capacity,
+    Crossing,
+    Entrance,
+    ImageSettings,
+    Policy,
+    Probing,
+    Settings,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +69,11 @@ class Environment:
     def prefix(self) -> str:
         """Path under which every parameter of the orchestrator lives, without a slash at its end."""
         return f"/{self.name}/pilotlight"
+
+    @property
+    def primary_door(self) -> str:
+        """Parameter in DR that says where the primary's load balancer is."""
+        return f"{self.prefix}/primary-door"
 
     @property
     def names(self) -> Names:
@@ -112,6 +128,11 @@ class Names:
         return f"{self.environment}-sql"
 
     @property
+    def notify(self) -> str:
+        """Function in the DR region that tells the team."""
+        return f"{self.environment}-dr-notify"
+
+    @property
     def failover(self) -> str:
         """State machine in the DR region that switches, in either direction."""
         return f"{self.environment}-dr-failover"
@@ -132,6 +153,19 @@ class Names:
         return f"{self.environment}-parameter-sync"
 
     @property
+    def objects(self) -> str:
+        """Function in the DR region that watches, compares and copies objects."""
+        return f"{self.environment}-dr-objects"
+
+    def bucket(self, account: str, region: str) -> str:
+        """S3 bucket of the application in a region."""
+        return f"{self.environment}-app-{account}-{region}"
+
+    def evidence_bucket(self, account: str, region: str) -> str:
+        """S3 bucket of a region for what people are to look through."""
+        return f"{self.environment}-evidence-{account}-{region}"
+
+    @property
     def sentinel(self) -> str:
         """Function that closes what should be closed, in both regions."""
         return f"{self.environment}-sentinel"
@@ -140,6 +174,11 @@ class Names:
     def image(self) -> str:
         """State machine, function and schedule that publish an image of the application, in both regions."""
         return f"{self.environment}-image"
+
+    @property
+    def key(self) -> str:
+        """Alias of the region's key."""
+        return f"alias/{self.environment}-pilotlight"
 
     @property
     def primary_lost(self) -> str:
@@ -160,6 +199,11 @@ class Names:
     def primary_ready(self) -> str:
         """Alarm in the DR region: the primary region answers again while DR is active."""
         return f"{self.environment}-dr-primary-ready"
+
+    @property
+    def traffic(self) -> str:
+        """Function, event rule and alarm in the DR region that say where traffic goes."""
+        return f"{self.environment}-dr-traffic"
 
     @property
     def retired_prefix(self) -> str:
@@ -251,6 +295,7 @@ def settings_from(parameters: Mapping[str, str], path: str) -> Settings:
         verify_path=text("verify-path"),
         application_host=optional("application-host"),
         workload_functions=functions_named(optional("workload-functions")),
+        hosted_zone=optional("hosted-zone-id"),
     )
 
 
@@ -342,6 +387,43 @@ def policy_from(parameters: Mapping[str, str], path: str) -> Policy:
     )
 
 
+def image_settings_from(parameters: Mapping[str, str], path: str) -> ImageSettings:
+    """Turn parameters into how images are made.
+
+    Parameters
+    ----------
+    parameters
+        Name (the part after ``path``) to value.
+    path
+        Where they were read, for messages.
+
+    Raises
+    ------
+    PreconditionFailed
+        One is not what it should be; the message names it and the way out.
+    """
+
+    def number(name: str, default: str, what: str, *, fits: Callable[[int], bool]) -> int:
+        value = parameters.get(name, default).strip()
+        if not value.isdecimal() or not fits(int(value)):
+            raise PreconditionFailed(
+                f"parameter {path}/{name} is {value!r}: it must be {what}; no image was made. Correct it and start "
+                "again (make image)"
+            )
+        return int(value)
+
+    return ImageSettings(
+        keep=number("image-keep", "3", "a whole number of at least 1", fits=lambda value: value >= 1),
+        # What CopyImage takes.
+        copy_minutes=number(
+            "image-copy-minutes",
+            "0",
+            "0, or a multiple of 15 up to 2880",
+            fits=lambda value: value % 15 == 0 and value <= 2880,
+        ),
+    )
+
+
 def _rewrite_from(text: str, name: str) -> dict[str, dict[str, str]]:
     try:
         found = json.loads(text or "{}")
@@ -356,3 +438,105 @@ def _rewrite_from(text: str, name: str) -> dict[str, dict[str, str]]:
             "Correct it; the next reconciliation heals the rest"
         )
     return found
+
+
+def probing_from(parameters: Mapping[str, str], path: str) -> Probing:
+    """Turn parameters into what the probe asks.
+
+    Parameters
+    ----------
+    parameters
+        Name (the part after ``path``) to value. ``-`` means none.
+    path
+        Where they were read, for messages.
+
+    Raises
+    ------
+    PreconditionFailed
+        One is missing or not what it should be; the message names it and the way out.
+    """
+
+    def text(name: str, default: str = "") -> str:
+        value = parameters.get(name, default).strip()
+        if not value:
+            raise PreconditionFailed(
+                f"parameter {path}/{name} is missing: put it (aws ssm put-parameter --name {path}/{name} …) or deploy "
+                "the stack again. Until then nobody watches the primary"
+            )
+        return "" if value == "-" else value
+
+    rounds = text("probes-per-minute")
+    if rounds not in ("1", "2", "3", "4", "6"):
+        raise PreconditionFailed(
+            f"parameter {path}/probes-per-minute is {rounds!r}: it must be 1, 2, 3, 4 or 6; correct it. Until then "
+            "nobody watches the primary"
+        )
+    witnesses = tuple(part.strip() for part in text("witness-urls").split(",") if part.strip())
+    wrong = [url for url in witnesses if not url.startswith(("http://", "https://"))]
+    if wrong:
+        raise PreconditionFailed(
+            f"parameter {path}/witness-urls has {wrong[0]!r}: addresses begin with http:// or https:// and are "
+            "separated by commas; correct it. Until then nobody watches the primary"
+        )
+    return Probing(
+        health_path=text("health-path"),
+        deep_health_path=text("deep-health-path"),
+        witnesses=witnesses,
+        rounds=int(rounds),
+        application_host=text("application-host", "-"),
+        observer=text("observer-health-check", "-"),
+    )
+
+
+def entrance_from(value: str, name: str) -> Entrance:
+    """Read where the primary's load balancer is.
+
+    Raises
+    ------
+    PreconditionFailed
+        The parameter is missing or not what it should be.
+    """
+    try:
+        found = json.loads(value)
+        return Entrance(str(found["url"]), str(found["dns_name"]), str(found["hosted_zone_id"]))
+    except (ValueError, KeyError, TypeError):
+        raise PreconditionFailed(
+            f"parameter {name} is {value!r}: it must be JSON with url, dns_name and hosted_zone_id. Deploy DR again "
+            "while the primary answers. Until then nobody watches the primary"
+        ) from None
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectLimits:
+    """How long objects may take after a return, in seconds: to cross by themselves, and to be compared and copied."""
+
+    grace_seconds: int
+    budget_seconds: int
+
+
+def object_limits_from(parameters: Mapping[str, str], path: str) -> ObjectLimits:
+    """Turn parameters into the limits of comparing and copying objects.
+
+    Parameters
+    ----------
+    parameters
+        Name (the part after ``path``) to value.
+    path
+        Where they were read, for messages.
+
+    Raises
+    ------
+    PreconditionFailed
+        One is missing or no whole number; the message names it and the way out.
+    """
+
+    def seconds(name: str) -> int:
+        value = parameters.get(name, "")
+        if not value.isdecimal():
+            raise PreconditionFailed(
+                f"parameter {path}/{name} is {value or 'missing'!r}: it must be a whole number of seconds; no object "
+                "was touched. Put it, or deploy the stack again, then run `make objects`"
+            )
+        return int(value)
+
+    return ObjectLimits(seconds("objects-grace-seconds"), seconds("objects-budget-seconds"))

@@ -83,6 +83,7 @@ class Settings:
     verify_path: str
     application_host: str
     workload_functions: tuple[str, ...]
+    hosted_zone: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,6 +226,9 @@ class Replication:
     executed: str = ""
     lag_seconds: int | None = None
     error: str = ""
+    read: str = ""
+    """How far the source's log was received, as file and position. Moves with every event that comes."""
+    receiver_error: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,6 +269,40 @@ class Image:
     state: str
     created: str
     snapshots_complete: bool = True
+    tags: Mapping[str, str] = field(default_factory=dict)
+    snapshots: tuple[str, ...] = ()
+    owner: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DiskSnapshot:
+    """The snapshot of an image's disk. ``seconds`` is how long it took; -1 where EC2 does not say."""
+
+    identifier: str
+    state: str
+    encrypted: bool = False
+    key: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    seconds: float = -1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A region's key as the start of an instance needs it. ``policy`` is its text, empty where it may not be read."""
+
+    arn: str
+    state: str
+    policy: str = ""
+    grantees: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ImageSettings:
+    """How images are made: how many pairs are kept, and within how many minutes a copy has to be there (0: any)."""
+
+    keep: int
+    copy_minutes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,6 +312,8 @@ class Instance:
     identifier: str
     lifecycle: str
     health: str
+    launched: str = ""
+    version: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,6 +327,8 @@ class Group:
     instances: tuple[Instance, ...] = ()
     target_groups: tuple[str, ...] = ()
     suspended: tuple[str, ...] = ()
+    role: str = ""
+    """ARN of the service-linked role that it starts instances under; empty for Auto Scaling's default."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,6 +347,8 @@ class Door:
     host: str
     port: int
     protocol: str
+    zone: str = ""
+    """Hosted zone of AWS's own that its name is in: what an alias record in Route 53 asks for."""
 
     @property
     def url(self) -> str:
@@ -363,6 +407,10 @@ class Plan:
     steps: tuple[str, ...] = ()
     method: str = "replica"
     freeze_estimate: str = ""
+    image_age_hours: float = -1.0
+    image_version: str = ""
+    traffic: str = "team"
+    """Who moves the traffic: ``route53``, which follows by itself, or the ``team``."""
 
 
 def plan_from(payload: Mapping[str, Any]) -> Plan:
@@ -494,3 +542,104 @@ class Crossing:
     paths: tuple[str, ...]
     exclude: tuple[str, ...] = ()
     rewrite: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """How an address answered: its status, or 0 with the reason in ``detail`` when no answer came."""
+
+    status: int
+    milliseconds: int = 0
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Following:
+    """What a replica says of itself and of its source. ``received`` changes whenever something new has come."""
+
+    is_replica: bool
+    source_connected: bool
+    received: str = ""
+    lag_seconds: int | None = None
+    heartbeat_at: str = ""
+    heartbeat_age_seconds: int | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Entrance:
+    """Where the primary's load balancer is, as it was noted while the primary could be asked."""
+
+    url: str
+    dns_name: str
+    hosted_zone_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Probing:
+    """What the probe asks, and how often a minute. Empty where there is nothing to ask."""
+
+    health_path: str
+    deep_health_path: str
+    witnesses: tuple[str, ...]
+    rounds: int
+    application_host: str
+    observer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """A value for CloudWatch. ``fine`` keeps it by the second, for alarms with periods below a minute."""
+
+    name: str
+    value: float
+    unit: Literal["Count", "Milliseconds", "Seconds", "None"] = "None"
+    fine: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What S3 says has not crossed from a region's bucket to the other one's.
+
+    ``measured_at`` is when S3 measured it, ``heard_at`` when it said so last, and ``asked_at`` when it was asked last;
+    empty where it has never been heard. ``failed`` counts the operations of the last hour that S3 has given up.
+    """
+
+    region: str
+    measured_at: str = ""
+    operations: int = 0
+    bytes: int = 0
+    latency_seconds: int = 0
+    failed: int = 0
+    asked_at: str = ""
+    heard_at: str = ""
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectVersion:
+    """One version of an object, or a delete marker, as a bucket lists it."""
+
+    key: str
+    version: str
+    modified: str
+    size: int = 0
+    latest: bool = False
+    marker: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Switched:
+    """The switch after which objects are compared: where it led, and when.
+
+    ``at`` is empty where nobody noted it. ``uncertain_from`` is the first moment of which nobody knows whether what was
+    written then had crossed; ``returned_at`` is when the region that was left was known to answer again. What
+    has been pending since before ``overdue_before`` is not waited for any longer.
+    """
+
+    active: str
+    returned: str
+    at: str = ""
+    uncertain_from: str = ""
+    returned_at: str = ""
+    overdue_before: str = ""

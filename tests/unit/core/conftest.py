@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,7 +47,7 @@ def aws() -> Iterator[Any]:
     """An empty AWS; call it with a service (and a region) for a client."""
     with mock_aws():
         # Named now: a test may put something in their place.
-        factories = (clients.near, clients.patient, clients.far)
+        factories = (clients.near, clients.patient, clients.far, clients.brisk)
         for factory in factories:
             factory.cache_clear()
         yield lambda service, region=DR: boto3.client(service, region_name=region)
@@ -72,6 +73,8 @@ def load(function: str) -> ModuleType:
     assert spec
     assert spec.loader
     module = importlib.util.module_from_spec(spec)
+    # Dataclasses look their own module up.
+    sys.modules[spec.name] = module
     spec.loader.exec_module(module)
     return module
 

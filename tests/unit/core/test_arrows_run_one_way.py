@@ -55,14 +55,14 @@ def test_only_the_factory_makes_clients() -> None:
     }
 
 
-def test_only_who_closes_a_region_speaks_to_one_that_may_be_lost() -> None:
-    """The fence to the primary, a sentinel to the record in DR."""
+def test_only_whom_nothing_waits_for_speaks_to_a_region_that_may_be_lost() -> None:
+    """The fence and the probe to the primary, a sentinel to the record in DR, and who notes the objects to both."""
     callers = {
         path.parent.name
         for path in ROOT.glob("functions/*/app.py")
         if "clients.far" in path.read_text() and path.parent.name != "pair"
     }
-    assert callers == {"fence", "sentinel"}
+    assert callers == {"fence", "probe", "objects", "sentinel"}
     assert not [path for path in CORE.rglob("*.py") if "far(" in path.read_text() and path.name != "clients.py"]
 
 

@@ -73,8 +73,8 @@ def test_a_primary_that_is_lost_by_both_signs_is_failed_over() -> None:
         (but(alarms=RINGING | {ALARM: "OK"}), "stand-down", "alarm-is-over"),
         (but(alarms={}), "stand-down", "alarm-is-over"),
         # Set by hand for a moment: what it is made of is quiet.
-        (but(alarms=RINGING | {"dev-dr-probe-failed": "OK"}), "stand-down", "alarm-is-over"),
-        (but(alarms=RINGING | {"dev-dr-replica-lost-source": "INSUFFICIENT_DATA"}), "stand-down", "alarm-is-over"),
+        (but(alarms=RINGING | {"dev-dr-probe-failed": "OK"}), "stand-down", "parts-are-quiet"),
+        (but(alarms=RINGING | {"dev-dr-replica-lost-source": "INSUFFICIENT_DATA"}), "stand-down", "parts-are-quiet"),
         (watch(blind_since="2026-11-25T10:00:30+00:00"), "tell", "dr-is-cut-off"),
         (replica(receives=True), "tell", "replica-still-receives"),
         (but(automation=Automation(on=False, reason="moving house", by="ann", at="…")), "tell", "automation-is-off"),

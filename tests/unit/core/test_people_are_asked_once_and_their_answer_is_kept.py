@@ -127,6 +127,13 @@ def test_an_alarm_that_does_not_exist_is_not_believed(world: World) -> None:
     assert (made["outcome"], made["rule"]) == ("stand-down", "alarm-is-over")
 
 
+def test_an_alarm_that_was_set_by_hand_is_set_back_so_that_it_can_ring_again(world: World) -> None:
+    world.ring("dev-dr-probe-failed", "OK")
+    assert world.call("make")["rule"] == "parts-are-quiet"
+    told = world.aws("cloudwatch").describe_alarms(AlarmNames=[ALARM])["MetricAlarms"]
+    assert [alarm["StateValue"] for alarm in told] == ["OK"]
+
+
 def test_what_ends_quietly_does_not_cover_what_was_decided_before(world: World) -> None:
     world.call("make")
     world.ring(ALARM, "OK")

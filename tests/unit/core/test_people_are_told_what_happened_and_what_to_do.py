@@ -26,7 +26,7 @@ def test_a_success_names_what_runs_and_what_is_left_to_do() -> None:
     for part in (f"runs in {DR}", f"It was in {PRIMARY}", "a drill", "2 healthy targets", "dev-orders on", AT):
         assert part in message
     for step in (
-        "1. Point the application's name at http://dev-alb.example",
+        "1. MOVE THE TRAFFIC, nothing here does: point the application's name to dev-alb.example",
         "NOT confirmed",
         "3. eu-central-1 has no",
     ):

@@ -17,7 +17,10 @@ MACHINE: dict[str, Any] = json.loads((ROOT / "statemachine" / "reprotect.asl.jso
 STATES: dict[str, Any] = MACHINE["States"]
 TASKS = [(name, state) for name, state in states(MACHINE) if state["Type"] == "Task"]
 WORKING = [(name, state) for name, state in TASKS if state["Arguments"].get("InvocationType") != "Event"]
-WAITS = [name for name, state in STATES.items() if state["Type"] == "Wait"]
+# What comes when the database is protected, and may end as it likes.
+OBJECTS = ("List objects written on both sides", "Copy what never crossed")
+FOR_OBJECTS = "Give the objects time"
+WAITS = [name for name, state in STATES.items() if state["Type"] == "Wait" and name != FOR_OBJECTS]
 # An execution's history has room for so many events; a look, its judgement and its wait take nine.
 EVENTS, EVENTS_A_LOOK = 25_000, 9
 
@@ -33,8 +36,9 @@ def test_every_state_is_reached() -> None:
 
 @pytest.mark.parametrize(("name", "state"), TASKS, ids=[name for name, _ in TASKS])
 def test_every_task_has_a_time_out_named_retries_and_a_catch(name: str, state: Any) -> None:
-    # One step waits for the function that reads a log.
-    assert 0 < state["TimeoutSeconds"] <= (160 if name == "List what never crossed" else 60)
+    # One step waits for the function that reads a log, two for one that compares and copies as much as fits.
+    longer = {"List what never crossed": 160, **dict.fromkeys(OBJECTS, 320)}
+    assert 0 < state["TimeoutSeconds"] <= longer.get(name, 60)
     retried = {error for retry in state["Retry"] for error in retry["ErrorEquals"]}
     assert "TransientError" in retried
     assert not retried & {"States.ALL", "PreconditionFailed", "FatalError"}
@@ -55,10 +59,40 @@ def test_every_failure_after_the_lock_is_recorded_and_told_but_for_a_list_that_c
             "Take the lock": "Refused",
             "List what never crossed": "Take the final snapshot",
             "Record the failure": "The failure could not be recorded",
+            **dict.fromkeys(OBJECTS, "Tell the team"),
         }
         assert caught == told.get(name, "Record the failure"), name
     assert STATES["Record the failure"]["Next"] == "Tell the team that it failed"
     assert targets(STATES["Tell the team that it failed"]) == {"Re-protection failed"}
+
+
+def test_objects_come_when_the_database_is_protected_and_cannot_fail_that() -> None:
+    assert targets(STATES["Record the protection"]) == {OBJECTS[0], "Record the failure"}
+    for name in (*OBJECTS, FOR_OBJECTS, "Are all objects compared?", "Is everything copied?"):
+        assert targets(STATES[name]) <= {
+            *OBJECTS,
+            FOR_OBJECTS,
+            "Are all objects compared?",
+            "Is everything copied?",
+        } | {"Tell the team"}
+        assert "Record the failure" not in targets(STATES[name])
+    for name in OBJECTS:
+        (catch,) = STATES[name]["Catch"]
+        # What was found so far is told all the same.
+        assert set(catch["Assign"]["objects"]) == {
+            "done", "keys", "counts", "outcomes", "evidence", "detail", "told"
+        }  # fmt: skip
+
+
+def test_waiting_for_objects_ends_with_their_grace() -> None:
+    """The function waits for nothing longer than the grace, whose most the template says."""
+    template = (ROOT / "template.yaml").read_text().split("  ObjectsGraceSeconds:\n", 1)[1]
+    most = int(template.split("MaxValue: ", 1)[1].split()[0])
+    loops = most // STATES[FOR_OBJECTS]["Seconds"]
+    rest = len(WAITS) * (60 + MOST_LOOKS) * EVENTS_A_LOOK
+    # Beside it, calls of four minutes each within the most that the budget may be.
+    calls = 21_600 // 240 * EVENTS_A_LOOK
+    assert rest + loops * EVENTS_A_LOOK + calls < EVENTS * 0.9
 
 
 def test_a_list_that_cannot_be_made_has_the_shape_of_one() -> None:

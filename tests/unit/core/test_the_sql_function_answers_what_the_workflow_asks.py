@@ -60,6 +60,31 @@ def test_a_database_is_prepared_by_a_deployment(ask: Asked, monkeypatch: pytest.
         ask("prepare", DATABASE)
 
 
+@pytest.mark.parametrize(
+    ("status", "told"),
+    [
+        ({"Seconds_Behind_Source": 3}, (True, 3, "")),
+        ({"Replica_IO_Running": "Connecting", "Last_IO_Error": "no route"}, (False, None, "no route")),
+        ({"Replica_SQL_Running": "No", "Last_SQL_Error": "duplicate key"}, (True, None, "duplicate key")),
+    ],
+)
+def test_a_replica_says_whether_it_still_has_its_source(
+    ask: Asked, status: dict[str, Any], told: tuple[bool, int | None, str]
+) -> None:
+    beats = [{"beat_at": dt.datetime(2026, 11, 22, 10, 0, 0), "age": 4}]  # noqa: DTZ001 - as the driver gives it
+    answer, _ = ask("follow", DATABASE, status=[MYSQL_STATUS | status], heartbeat=beats)
+    assert (answer["source_connected"], answer["lag_seconds"], answer["detail"]) == told
+    assert (answer["is_replica"], answer["heartbeat_age_seconds"]) == (True, 4)
+    # Moves with every event that is received, whether or not it ends a transaction.
+    later, _ = ask("follow", DATABASE, status=[MYSQL_STATUS | {"Read_Source_Log_Pos": 901}], heartbeat=beats)
+    assert later["received"] != answer["received"]
+
+
+def test_a_database_that_replicates_from_nobody_says_so(ask: Asked) -> None:
+    answer, _ = ask("follow", DATABASE, status=[], heartbeat=[])
+    assert (answer["is_replica"], answer["source_connected"], answer["heartbeat_at"]) == (False, False, "")
+
+
 def test_a_source_is_marked_quieted_and_let_beat(ask: Asked) -> None:
     at = dt.datetime(2026, 11, 22, 10, 0, 0)  # noqa: DTZ001 - as the driver gives it
     answer, fake = ask(

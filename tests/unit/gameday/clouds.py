@@ -5,12 +5,13 @@ from __future__ import annotations
 import datetime as dt
 import json
 import threading
+import time
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 from lab.gameday import audit
-from lab.gameday.cloud import Execution, NotThereError
+from lab.gameday.cloud import Alarm, Answer, Execution, NotThereError
 from lab.gameday.model import Timeline
 from lab.gameday.watch import Watched
 from lab.gameday.workload import Target
@@ -70,6 +71,10 @@ class Cloud:
     doors: dict[str, Door] = field(default_factory=lambda: {PRIMARY: Door(), DR: Door()})
     retired: dict[str, str] = field(default_factory=dict)
     home: bool = False
+    name: str = "-"
+    rings: bool = True
+    lost: float = 0.0
+    leads: str = PRIMARY
     orders: list[str] = field(default_factory=list)
     paces: list[float] = field(default_factory=list)
 
@@ -102,7 +107,14 @@ class Cloud:
     def backlog(self, _: str) -> int:
         return 3
 
+    def resolve(self, name: str) -> Answer | None:
+        if name != self.name:
+            return None
+        host, port = self.doors[self.leads].server.server_address[:2]
+        return Answer(self.leads, str(host), int(port), 0.5)
+
     def lose(self, *_: str) -> None:
+        self.lost = time.time()
         primary, dr = self.doors[PRIMARY], self.doors[DR]
         primary.open = False
         dr.rows = dict(list(primary.rows.items())[:-2])
@@ -128,7 +140,7 @@ class Cloud:
         return watched
 
     def _failover(self) -> Watched:
-        self.doors[DR].open = True
+        self.doors[DR].open, self.leads = True, DR
         return Watched(
             "", _execution([], {"outcome": "failed-over", "database": {"drain": {"received_unapplied": 0}}}), _NOTHING
         )
@@ -146,7 +158,7 @@ class Cloud:
     def _failback(self) -> Watched:
         self.doors[DR].open = False
         self.doors[PRIMARY].rows = dict(self.doors[DR].rows)
-        self.doors[PRIMARY].open, self.home = True, True
+        self.doors[PRIMARY].open, self.home, self.leads = True, True, PRIMARY
         # Pressed together: all of it happens while it is asked for.
         now = dt.datetime.now(dt.UTC)
         events = [
@@ -184,6 +196,20 @@ class Region:
         # What the primary has, its replica has too.
         lost = self.name == DR and not self.cloud.doors[DR].rows
         return self.cloud.doors[PRIMARY if lost else self.name].rows
+
+    def configuration(self) -> dict[str, str]:
+        return {"application-host": self.cloud.name}
+
+    def alarms(self) -> dict[str, Alarm]:
+        state = "ALARM" if self.cloud.lost and self.cloud.rings else "OK"
+        names = ("probe-failed", "replica-lost-source", "primary-lost")
+        return {name: Alarm(state, self.cloud.lost + 0.01) for name in names}
+
+    def started_since(self, machine: str, _: float) -> list[str]:
+        return [histories.execution_arn(machine, "by-alarm")] if self.cloud.rings else []
+
+    def execution(self, _: str) -> Execution:
+        return replace(_execution([], {}), given={"trigger": {"alarm": "dev-dr-primary-lost"}})
 
     def standing(self, _: str) -> Standing:
         if self.cloud.home:

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
-from lab.gameday.circle import Circle, Options
+from lab.gameday.circle import PARTS, Circle, Options
 from lab.gameday.cloud import NotThereError
 from lab.gameday.draw import Draw
 from lab.gameday.report import Report
@@ -19,7 +20,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 DRAW = Draw(steady=0.2, writers=2, pause=0.01, behind=0, held=0.05, away=1.0, strays=1, stray_writes=2)
-OPTIONS = Options(steady_writes=20, restored_seconds=0.2, home_seconds=0.2, restore_limit=3, stray_limit=3)
+OPTIONS = Options(
+    steady_writes=20,
+    restored_seconds=0.2,
+    home_seconds=0.2,
+    restore_limit=3,
+    stray_limit=3,
+    detection_limit=0.5,
+    by_hand=True,
+)
 
 
 @pytest.fixture
@@ -30,12 +39,12 @@ def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
     made.close()
 
 
-def held(cloud: Cloud, directory: Path, earlier: dict[str, str] | None = None) -> Report:
+def held(cloud: Cloud, directory: Path, earlier: dict[str, str] | None = None, options: Options = OPTIONS) -> Report:
     report = Report("2026-11-22T12:00:00+00:00", SCALE, "dev", PRIMARY, DR)
     rest = {} if earlier is None else earlier
     terminal = Terminal(io.StringIO(), {})
     try:
-        Circle("http://nowhere", SCALE, OPTIONS, DRAW, terminal, report, directory, rest).hold()
+        Circle("http://nowhere", SCALE, options, DRAW, terminal, report, directory, rest).hold()
     finally:
         assert cloud.paces[-1:] in ([], [SCALE]), "the next circle begins at the pace that is asked for"
     return report
@@ -63,6 +72,25 @@ def test_a_whole_circle_accounts_for_every_order(cloud: Cloud, tmp_path: Path) -
     assert cloud.orders == ["hold-receiving"]
     assert cloud.paces == [60.0, SCALE]
     assert len(earlier) >= report.writes.acknowledged - report.writes.lost
+
+
+def test_an_alarm_begins_it_and_the_clients_go_by_the_name(cloud: Cloud, tmp_path: Path) -> None:
+    cloud.name = "app.example"
+    report = held(cloud, tmp_path, options=replace(OPTIONS, by_hand=False))
+    failover = report.phases[0]
+    assert failover.trigger == "dev-dr-primary-lost"
+    assert list(failover.breakdown) == list(PARTS)
+    assert sum(failover.as_json()["breakdown"].values()) == pytest.approx(failover.as_json()["rto_seconds"])
+    assert failover.moment("traffic") is not None
+    assert report.phases[-1].moment("restored") is not None
+    assert report.phases[-1].moment("traffic") is not None
+
+
+def test_a_person_begins_it_where_no_alarm_does(cloud: Cloud, tmp_path: Path) -> None:
+    cloud.rings = False
+    report = held(cloud, tmp_path, options=replace(OPTIONS, by_hand=False))
+    assert report.phases[0].trigger == "manual"
+    assert "A failover begins by itself" in broken(report)
 
 
 def test_orders_of_an_earlier_circle_are_looked_for_again(cloud: Cloud, tmp_path: Path) -> None:

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from lab.sample_app.server import Application
 from lab.sample_app.settings import MissingSettingError, Settings
 from lab.sample_app.store import Aws, ConflictError, Orders, UnavailableError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 ENVIRONMENT = {
     "AWS_REGION": "eu-west-1",
@@ -126,3 +129,14 @@ def test_without_its_parameters_it_says_where_it_looked(monkeypatch: pytest.Monk
 def test_a_missing_setting_is_named() -> None:
     with pytest.raises(MissingSettingError, match="BUCKET"):
         Settings.from_env({name: value for name, value in ENVIRONMENT.items() if name != "BUCKET"})
+
+
+def test_the_deep_check_may_fail_alone(tmp_path: Path) -> None:
+    mark = tmp_path / "deep-sick"
+    application = Application(Settings.from_env({**ENVIRONMENT, "INSTANCE_DEEP_SICK_MARK": str(mark)}), orders=Memory())
+    order = json.dumps({"id": "order-1"}).encode()
+    assert application.answer("GET", "/health/deep", b"")[0] == 200
+    mark.touch()
+    assert application.answer("GET", "/health/deep", b"")[0] == 500
+    assert application.answer("GET", "/health", b"")[0] == 200
+    assert application.answer("POST", "/orders", order)[0] == 201

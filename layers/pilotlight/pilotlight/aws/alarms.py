@@ -19,3 +19,12 @@ def states(names: tuple[str, ...], client: Any = None) -> dict[str, str]:
         for kind in ("MetricAlarms", "CompositeAlarms")
         for alarm in answer[kind]
     }
+
+
+def quieten(name: str, reason: str, client: Any = None) -> None:
+    """Set a composite alarm back that rings without its parts.
+
+    One that was set by hand stays as it is until one of its parts changes, and would not ring for them
+    (https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_SetAlarmState.html).
+    """
+    (client or clients.near("cloudwatch")).set_alarm_state(AlarmName=name, StateValue="OK", StateReason=reason)

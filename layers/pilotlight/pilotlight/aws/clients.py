@@ -3,7 +3,7 @@
 ``near`` is for the region the function runs in. ``far`` is for the other one when it may be lost: a call there must
 neither wait nor insist, whatever it is for. ``patient`` is for the other one when it is known to answer: a planned
 switch, in either direction, and the building of a standby. ``at`` chooses between near and patient by the region.
-``steady`` is for work in bulk on which no switch waits.
+``steady`` is for work in bulk on which no switch waits. ``brisk`` is for a look at this region that comes round again.
 
 How long a freeze may last when the other region is lost in the middle of it, and even hangs: one patient call ends
 after 3 + 15 s and is not repeated here, so a state that makes one such call and is retried twice (after at most 1 and
@@ -27,6 +27,9 @@ _PATIENT = Config(connect_timeout=3, read_timeout=15, retries={"total_max_attemp
 # Work in bulk that nobody waits for: it slows down when it is throttled, instead of failing or of starving others.
 _STEADY = Config(connect_timeout=3, read_timeout=10, retries={"total_max_attempts": 6, "mode": "adaptive"})
 _FAR = Config(connect_timeout=2, read_timeout=2, retries={"total_max_attempts": 1, "mode": "standard"})
+
+# A look that comes round every few seconds: what does not answer now is asked again then.
+_BRISK = Config(connect_timeout=2, read_timeout=5, retries={"total_max_attempts": 1, "mode": "standard"})
 
 # A list that another function makes takes it up to two minutes; asked twice, it would be made twice at once.
 _LISTENING = Config(connect_timeout=3, read_timeout=130, retries={"total_max_attempts": 1, "mode": "standard"})
@@ -53,6 +56,12 @@ def at(service: str, region: str) -> Any:
 def far(service: str, region: str) -> Any:
     """Make (once) a client for the other region: at most 2 s to connect, 2 s to answer, no second try."""
     return boto3.client(service, region_name=region, config=_FAR)  # type: ignore[call-overload]
+
+
+@cache
+def brisk(service: str) -> Any:
+    """Make (once) a client for this function's own region that does not insist: its caller looks again soon."""
+    return boto3.client(service, region_name=os.environ["AWS_REGION"], config=_BRISK)  # type: ignore[call-overload]
 
 
 @cache

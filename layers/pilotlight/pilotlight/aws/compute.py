@@ -26,6 +26,10 @@ def _image(image: dict[str, Any]) -> Image:
         state=image["State"],
         created=image["CreationDate"],
         snapshots_complete=all(disk.get("SnapshotId") for disk in disks),
+        tags={tag["Key"]: tag["Value"] for tag in image.get("Tags", [])},
+        snapshots=tuple(disk["SnapshotId"] for disk in disks if disk.get("SnapshotId")),
+        owner=image.get("OwnerId", ""),
+        reason=image.get("StateReason", {}).get("Message", ""),
     )
 
 
@@ -47,6 +51,7 @@ def group(name: str, client: Any = None) -> Group | None:
         ),
         target_groups=tuple(found.get("TargetGroupARNs", [])),
         suspended=tuple(process["ProcessName"] for process in found.get("SuspendedProcesses", [])),
+        role=found.get("ServiceLinkedRoleARN", ""),
     )
 
 
@@ -122,4 +127,4 @@ def door(load_balancer: str, client: Any = None) -> Door | None:
     if not listeners:
         return None
     best = max(listeners, key=lambda listener: listener["Protocol"] == "HTTPS")
-    return Door(balancer["DNSName"], best["Port"], best["Protocol"])
+    return Door(balancer["DNSName"], best["Port"], best["Protocol"], balancer.get("CanonicalHostedZoneId", ""))

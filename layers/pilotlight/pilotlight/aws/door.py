@@ -5,8 +5,11 @@ from __future__ import annotations
 import http.client
 import json
 import ssl
+import time
 import urllib.parse
 from typing import TYPE_CHECKING, Any
+
+from pilotlight.model import Answer
 
 if TYPE_CHECKING:
     from pilotlight.model import Json
@@ -14,7 +17,12 @@ if TYPE_CHECKING:
 _PATIENCE_SECONDS = 5
 
 
-def ask(method: str, base: str, path: str, payload: Json | None = None, host: str = "") -> tuple[int, Any]:
+_WORDS = 200
+
+
+def ask(
+    method: str, base: str, path: str, payload: Json | None = None, host: str = "", patience: float = _PATIENCE_SECONDS
+) -> tuple[int, Any]:
     """Send one request.
 
     Parameters
@@ -25,6 +33,8 @@ def ask(method: str, base: str, path: str, payload: Json | None = None, host: st
         The application's own name. The load balancer's certificate is for it, not for the name AWS gives the load
         balancer, so it is what TLS checks and what goes into the Host header. Without one, a certificate is not
         checked: the check is of the service, not of the way to it.
+    patience
+        Seconds to wait for a connection, and for each part of the answer.
 
     Returns
     -------
@@ -38,9 +48,9 @@ def ask(method: str, base: str, path: str, payload: Json | None = None, host: st
         if not host:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
-        connection = _NamedConnection(address.hostname or "", address.port or 443, host, context)
+        connection = _NamedConnection(address.hostname or "", address.port or 443, host, context, patience)
     else:
-        connection = http.client.HTTPConnection(address.hostname or "", address.port or 80, timeout=_PATIENCE_SECONDS)
+        connection = http.client.HTTPConnection(address.hostname or "", address.port or 80, timeout=patience)
     headers = {"Content-Type": "application/json"} | ({"Host": host} if host else {})
     try:
         connection.request(method, path, json.dumps(payload) if payload is not None else None, headers)
@@ -53,6 +63,17 @@ def ask(method: str, base: str, path: str, payload: Json | None = None, host: st
         connection.close()
 
 
+def look(base: str, path: str, host: str = "", patience: float = _PATIENCE_SECONDS) -> Answer:
+    """Ask for a path, and say how it was answered, in what time.
+
+    What the body says is told only where the status is no success.
+    """
+    began = time.perf_counter()
+    status, body = ask("GET", base, path, host=host, patience=patience)
+    took = round((time.perf_counter() - began) * 1000)
+    return Answer(status, took, "" if 200 <= status < 300 else str(body)[:_WORDS])
+
+
 def _decoded(body: str) -> Any:
     try:
         return json.loads(body)
@@ -63,8 +84,8 @@ def _decoded(body: str) -> Any:
 class _NamedConnection(http.client.HTTPSConnection):
     """HTTPS to one address under another name."""
 
-    def __init__(self, address: str, port: int, name: str, context: ssl.SSLContext) -> None:
-        super().__init__(address, port, timeout=_PATIENCE_SECONDS, context=context)
+    def __init__(self, address: str, port: int, name: str, context: ssl.SSLContext, patience: float) -> None:
+        super().__init__(address, port, timeout=patience, context=context)
         self._name = name
         self._tls = context
 

@@ -36,6 +36,13 @@ def code(error: ClientError) -> str:
     return str(error.response.get("Error", {}).get("Code", ""))
 
 
+def is_silence(error: Exception) -> bool:
+    """Whether a region does not answer: no way there, no answer in time, or one that is its own trouble."""
+    if isinstance(error, ClientError):
+        return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)) >= 500
+    return isinstance(error, (botocore.exceptions.ConnectionError, HTTPClientError))
+
+
 def sorted_into_family(error: Exception) -> PilotLightError:
     """Give any error the family that the state machines act on.
 

@@ -2,7 +2,7 @@
 
 ``watch`` is what the probe sees, ``automation`` the maintenance switch, ``decision`` the last decision and its inputs,
 ``approval`` the question that waits for an answer, ``health`` what AWS says of the active region, and
-``posture-<region>`` what the sentinel of a region has closed.
+``posture-<region>`` what the sentinel of a region has closed. ``probe`` is what the probe itself has to remember.
 """
 
 from __future__ import annotations

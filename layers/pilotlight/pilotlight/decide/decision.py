@@ -22,6 +22,8 @@ type Outcome = Literal["go", "ask", "tell", "stand-down"]
 
 UNKNOWN = -1
 _THREE_BEATS = 15
+PARTS_ARE_QUIET = "parts-are-quiet"
+"""A composite alarm that was set by hand, or whose parts have changed since."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,9 +135,8 @@ def _not_to_be_believed(facts: Facts) -> Decision | None:
         return Decision("stand-down", "alarm-is-over", f"the alarm {facts.alarm} is {state} now, not ALARM")
     quiet = sorted(name for name, told in facts.alarms.items() if told != "ALARM")
     if quiet:
-        # A composite that was set by hand, or whose parts have changed since.
         return Decision(
-            "stand-down", "alarm-is-over", f"{facts.alarm} rings, but not what it is made of: {', '.join(quiet)}"
+            "stand-down", PARTS_ARE_QUIET, f"{facts.alarm} rings, but not what it is made of: {', '.join(quiet)}"
         )
     watch = facts.watch
     if watch and watch.blind_since:
@@ -252,6 +253,7 @@ _RULES = {
     "already-active": "it is done already",
     "already-back": "it is done already",
     "alarm-is-over": "the alarm is over",
+    PARTS_ARE_QUIET: "the alarm rings without its parts",
     "rejected": "people said no",
     "no-answer": "nobody answered in time",
     "dr-is-cut-off": "DR itself is cut off",

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from pilotlight.decide import traffic
 from pilotlight.decide.request import triggered
 from pilotlight.decide.restore import SNAPSHOT, freeze_estimate
 from pilotlight.errors import PreconditionFailed
@@ -197,7 +198,12 @@ def succeeded(planned: Json, children: Json) -> Json:
         for child in (children.get("primary"), children.get("dr"))
         if child and child.get("retired")
     ]
-    parts = [f"Point the application's name at {primary}'s load balancer if nothing does that for you"]
+    switched = children.get("switchover") or {}
+    parts = [
+        traffic.next_step(switched["plan"], primary, switched.get("traffic"))
+        if "plan" in switched
+        else f"See that the application's name leads to {primary}'s load balancer"
+    ]
     if kept:
         parts.append(
             f"Kept and paid for until you remove them (make retired): {', '.join(kept)}. Look first at what they hold "

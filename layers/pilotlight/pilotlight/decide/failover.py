@@ -6,15 +6,15 @@ import datetime as dt
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from pilotlight.decide import capacity, images, promotion
+from pilotlight.decide import capacity, images, promotion, traffic
 from pilotlight.decide.request import GRACEFUL, REPLICA, REPROTECT, SNAPSHOT
 from pilotlight.decide.restore import freeze_estimate
 from pilotlight.errors import FatalError, PreconditionFailed
 from pilotlight.model import Database, Door, Doors, Function, Group, Image, Plan, Record, Request, Settings
 
 
-def steps(mode: str, source: str, target: str, method: str) -> tuple[str, ...]:
-    """Say in words what a switch will do, in order."""
+def steps(mode: str, source: str, target: str, method: str, image: str, moves: str) -> tuple[str, ...]:
+    """Say in words what a switch will do, in order, from which image, and who moves the traffic."""
     first: tuple[str, ...] = (
         f"close {source} if it answers (on the side; nothing waits for it)",
         "apply what the replica has received, then promote it",
@@ -34,11 +34,13 @@ def steps(mode: str, source: str, target: str, method: str) -> tuple[str, ...]:
     return (
         *first,
         f"open the database in {target} where it is still frozen or behind its closed door",
-        f"start the application in {target} from the newest image and wait for healthy targets",
+        f"start the application in {target} from the newest image, {image}, and wait for healthy targets",
         "switch the workload functions and their triggers on",
         "verify by a write and a read through the load balancer",
-        f"record {target} as active and tell the team",
+        f"record {target} as active",
+        moves,
         *last,
+        "tell the team",
     )
 
 
@@ -231,6 +233,7 @@ def plan(
     method: str = REPLICA,
     source_gib: int = 0,
     left_behind: bool = False,
+    now: dt.datetime | None = None,
 ) -> Plan:
     """Say what will be done, or why it cannot be, before anything is changed.
 
@@ -244,6 +247,8 @@ def plan(
         Storage of the source, where that is by snapshot.
     left_behind
         Whether the database is what an earlier switch left behind, and nobody insists on it all the same.
+    now
+        Current time, to tell the image's age by.
 
     Raises
     ------
@@ -279,7 +284,10 @@ def plan(
             f"Deploy the stack in {target}, then start the failover again."
         )
     chosen = images.require(image, environment, record.source, target)
+    age = images.age_hours(chosen, now) if now else -1.0
+    version = chosen.tags.get(images.VERSION, "")
     wanted = capacity.wanted(settings.capacity, group.capacity)
+    moved_by = traffic.by(settings.hosted_zone)
     return Plan(
         environment=environment,
         mode=record.mode,
@@ -293,7 +301,7 @@ def plan(
         backup_retention_days=max(settings.backup_retention_days, database.backup_retention_days if database else 0),
         image=chosen.identifier,
         image_name=chosen.name,
-        image_created=chosen.created,
+        image_created=images.moment(chosen),
         group=group.name,
         launch_template=group.launch_template,
         capacity=wanted,
@@ -305,7 +313,17 @@ def plan(
         poll_seconds=settings.budgets.poll,
         most_lag_seconds=settings.most_lag_seconds,
         budgets=settings.budgets,
-        steps=steps(record.mode, record.source, target, method),
+        steps=steps(
+            record.mode,
+            record.source,
+            target,
+            method,
+            images.told(chosen.identifier, version, age),
+            traffic.step(moved_by, settings.application_host, target),
+        ),
         method=method,
         freeze_estimate=freeze_estimate(method, source_gib) if record.mode == GRACEFUL else "",
+        image_age_hours=age,
+        image_version=version,
+        traffic=moved_by,
     )

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pilotlight.decide import images, traffic
 from pilotlight.decide.request import GRACEFUL, REPROTECT
 
 if TYPE_CHECKING:
     from pilotlight.model import Json, Record
 
 _RESUME = (
-    "Nothing is rolled back and traffic was not moved. After the repair start the failover again, with no input: "
+    "Nothing is rolled back and {traffic}. After the repair start the failover again, with no input: "
     "it goes on from there."
 )
 _RESUME_PLANNED = (
@@ -32,7 +33,9 @@ def way_on(record: Record, environment: str) -> str:
     if record.mode == REPROTECT:
         return _REPROTECT.format(active=record.active_region, environment=environment)
     if record.mode != GRACEFUL:
-        return _RESUME
+        # Traffic follows the record, and nothing else.
+        recorded = record.target and record.active_region == record.target
+        return _RESUME.format(traffic=f"traffic follows to {record.target}" if recorded else "traffic was not moved")
     return (_RESUME_PLANNED if record.promotion else _CALLED_OFF).format(source=record.source)
 
 
@@ -49,16 +52,17 @@ def fence_outcome(record: Record) -> str:
 def next_steps(record: Record, payload: Json) -> str:
     """Say what the team does now."""
     plan = payload["plan"]
-    door, reprotect = plan["door"], f"{plan['environment']}-dr-reprotect"
+    reprotect = f"{plan['environment']}-dr-reprotect"
+    moves = traffic.next_step(plan, record.target, payload.get("traffic"))
     if record.mode == GRACEFUL:
         return (
-            f"1. Point the application's name at {door} if nothing does that for you. "
+            f"1. {moves}. "
             f"2. {record.source} has become a standby: see that it has no instances left; its old database is frozen, "
             "leave it so. "
             f"3. {record.target} has no standby now: start {reprotect}, which builds one in {record.source}."
         )
     return (
-        f"1. Point the application's name at {door} if nothing does that for you. "
+        f"1. {moves}. "
         f"2. {record.source} closed: {fence_outcome(record)}. "
         "When it returns, keep it closed (capacity 0, functions off, no client on its old database): "
         "its database is writable and knows nothing of this failover. "
@@ -74,8 +78,14 @@ def done(record: Record, primary: str) -> str:
     return "failed back" if record.target == primary else "switched over"
 
 
-def succeeded(record: Record, payload: Json, primary: str) -> Json:
-    """Word the notification of a switch that worked."""
+def succeeded(record: Record, payload: Json, primary: str, objects: Json | None = None) -> Json:
+    """Word the notification of a switch that worked.
+
+    Parameters
+    ----------
+    objects
+        What was noted of the objects that had not crossed; its ``told`` is a sentence.
+    """
     plan = payload["plan"]
     up = payload["result"]
     compute, drain = up["compute"], up["database"]["drain"]
@@ -98,14 +108,22 @@ def succeeded(record: Record, payload: Json, primary: str) -> Json:
                 "",
                 f"Database   {plan['database']} is promoted, backups kept {plan['backup_retention_days']} days; "
                 + "\n           ".join(database),
-                f"Compute    {compute['healthy']} healthy targets on {plan['image']} ({plan['image_created']})",
+                f"Compute    {compute['healthy']} healthy targets on {image_of(plan)}",
                 f"Functions  {', '.join(plan['functions']) or 'none'} on",
                 f"Verified   a write and a read through {plan['door']}",
+                f"Objects    {(objects or {}).get('told') or 'how many had not crossed is not known'}",
+                f"Traffic    {traffic.outcome(plan, payload.get('traffic'))}",
                 "",
                 f"Next: {next_steps(record, payload)}",
             )
         ),
     }
+
+
+def image_of(plan: Json) -> str:
+    """Say what a region was started from, and how old that was when the switch was planned."""
+    known = images.told(plan["image"], plan.get("image_version", ""), plan.get("image_age_hours", -1.0))
+    return f"{known}, taken {plan['image_created']}"
 
 
 def drain_outcome(drain: Json) -> str:

@@ -70,4 +70,6 @@ def read(row: Mapping[str, Any], dialect: Dialect, executed: str) -> Replication
         executed=executed,
         lag_seconds=None if lag is None else int(lag),
         error=str(row.get("Last_SQL_Error") or ""),
+        read=f"{row.get(dialect.read_file) or ''}:{row.get(dialect.read_position) or ''}",
+        receiver_error=str(row.get("Last_IO_Error") or ""),
     )

@@ -1,0 +1,337 @@
+"""Makes an image of the running application, and brings it to the other region.
+
+The same function stands in both regions. Each step asks the record first, so a region that is not active makes nothing,
+whatever starts it. Steps look at what is there: asked again they go on, and do nothing twice.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from typing import TYPE_CHECKING, Any
+
+from aws_lambda_powertools import Logger
+from botocore.exceptions import BotoCoreError, ClientError
+
+from pilotlight.aws import clients, compute, executions, faults, images, notes, notify, parameters, rules
+from pilotlight.aws.record import Store
+from pilotlight.config import image_settings_from
+from pilotlight.decide import images as decide
+from pilotlight.errors import PreconditionFailed, TransientError
+from pilotlight.step import Call, serve
+
+if TYPE_CHECKING:
+    from pilotlight.model import Image, Json
+
+logger = Logger(service="image")
+
+_TRIES = 5
+_RUN = "run"
+
+
+def _now() -> dt.datetime:
+    return dt.datetime.now(dt.UTC)
+
+
+# --- Whose turn it is
+
+
+def begin(call: Call) -> Json:
+    """Ask the records whether this region makes images, and be the only one that does."""
+    environment = call.environment
+    region, other = environment.region, _other(call)
+    way = decide.way(region, other, environment.dr_region, _recorded(call, region), _recorded_there(call, other))
+    answer = {"region": region, "other": other, "together": way.together, "detail": way.detail}
+    if not way.active:
+        return answer | {"outcome": "standing-by"}
+    path = f"{environment.prefix}/config"
+    settings = image_settings_from(parameters.under(path, clients.at("ssm", region)), path)
+    if holder := _taken(call):
+        return answer | {"outcome": "running", "detail": f"another run is making one: {holder}"}
+    return answer | {
+        "outcome": "go",
+        "epoch": _epoch(call, together=way.together),
+        "keep": settings.keep,
+        "copy_minutes": settings.copy_minutes,
+        "fresh": bool((call.payload.get("input") or {}).get("fresh")),
+    }
+
+
+def _other(call: Call) -> str:
+    environment = call.environment
+    in_primary = environment.region == environment.primary_region
+    return environment.dr_region if in_primary else environment.primary_region
+
+
+def _recorded(call: Call, region: str) -> str:
+    name = f"{call.environment.prefix}/active-region"
+    return parameters.values((name,), clients.at("ssm", region)).get(name, "")
+
+
+def _recorded_there(call: Call, other: str) -> str | None:
+    """Read the other region's record; None if that region does not answer."""
+    try:
+        return _recorded(call, other)
+    except (ClientError, BotoCoreError) as error:
+        if not isinstance(faults.sorted_into_family(error), TransientError):
+            raise
+        logger.warning("the other region does not answer", reason=str(error))
+        return None
+
+
+def _taken(call: Call) -> str:
+    """Take this region's turn with one conditional write; name who has it if that one still runs."""
+    table = call.environment.names.image
+    for _ in range(_TRIES):
+        seen = notes.read(table, _RUN, clients.near("dynamodb"))
+        holder = str(seen.get("holder", ""))
+        if holder == call.execution:
+            return ""
+        if executions.is_running(holder, clients.near("stepfunctions")):
+            return holder
+        if notes.replace(table, _RUN, seen, {"holder": call.execution}, clients.near("dynamodb")):
+            return ""
+    raise TransientError(f"who makes images in {call.environment.region} changes faster than it can be read: try again")
+
+
+def _epoch(call: Call, *, together: bool) -> int:
+    """Read the epoch where it is recorded, in DR; -1 if that does not answer."""
+    environment = call.environment
+    if not together and environment.region != environment.dr_region:
+        return -1
+    there = clients.at("dynamodb", environment.dr_region)
+    return Store(environment.state_table, environment.primary_region, there).read().epoch
+
+
+def _require_turn(call: Call) -> None:
+    region = call.environment.region
+    if (active := _recorded(call, region)) != region:
+        raise PreconditionFailed(
+            f"{active} has become the active region meanwhile: this run of {region} is given up, and published nothing "
+            f"more. {active} makes its own images"
+        )
+
+
+# --- The image
+
+
+def choose(call: Call) -> Json:
+    """Choose what to go on with: a half-made image of an earlier run, or an instance to make one of."""
+    environment, run = call.environment, call.payload["run"]
+    region = run["region"]
+    ec2 = clients.at("ec2", region)
+    group = compute.group(environment.names.group, clients.at("autoscaling", region))
+    instances = images.described(group.instances if group else (), ec2)
+    instance = decide.choose(instances, environment.names.group, region)
+    there = _images(call, run["other"]) if run["together"] else ()
+    adopted = (
+        None
+        if run["fresh"]
+        else decide.adopt(_images(call, region), there, instances, _now(), together=run["together"])
+    )
+    if adopted:
+        return {
+            "pair": adopted.tags[decide.PAIR],
+            "instance": adopted.tags[decide.SOURCE_INSTANCE],
+            "version": adopted.tags.get(decide.VERSION, ""),
+            "adopted": adopted.identifier,
+        }
+    return {
+        "pair": f"{environment.name}-app-{_now():%Y%m%d-%H%M%S}",
+        "instance": instance.identifier,
+        "version": instance.version,
+        "adopted": "",
+    }
+
+
+def make(call: Call) -> Json:
+    """Make the image unless it is being made, and say whether it is there."""
+    environment, run = call.environment, call.payload["run"]
+    region, ec2 = run["region"], clients.at("ec2", run["region"])
+    found = decide.find_made(run["pair"], _images(call, region))
+    if found is None:
+        _require_turn(call)
+        given = decide.tags(environment.name, run["pair"], run["instance"], run["version"], region, run["epoch"])
+        made = images.create(run["instance"], run["pair"], given, ec2)
+        return {"done": False, "image": made}
+    if decide.has_failed(found):
+        images.note(found.identifier, {decide.MARK: decide.FAILED}, ec2)
+    there = decide.arrived(found, region, call.waited, decide.IMAGE_BUDGET)
+    return {"done": there, "image": found.identifier, "created": found.created}
+
+
+def copy(call: Call) -> Json:
+    """Copy the image to the other region unless that is under way, and say whether the copy is there."""
+    environment, run = call.environment, call.payload["run"]
+    region, other = run["region"], run["other"]
+    source = _named(call, region, run["image"])
+    found = decide.find_copy(source, _images(call, other))
+    if found is None:
+        _require_turn(call)
+        made = images.copy(
+            source.identifier,
+            region,
+            source.name,
+            environment.names.key,
+            decide.copied_tags(source),
+            decide.copy_token(source),
+            run["copy_minutes"],
+            clients.at("ec2", other),
+        )
+        return {"done": False, "copy": made}
+    if decide.has_failed(found):
+        # The source first: the next attempt must not be answered with this copy.
+        images.note(source.identifier, {decide.TRIES: decide.next_try(source)}, clients.at("ec2", region))
+        images.note(found.identifier, {decide.MARK: decide.FAILED}, clients.at("ec2", other))
+    there = decide.arrived(found, other, call.waited, decide.COPY_BUDGET)
+    return {"done": there, "copy": found.identifier}
+
+
+def check(call: Call) -> Json:
+    """See whether the other region could start the copy: whose it is, its disks, and who may use their key."""
+    names, run = call.environment.names, call.payload["run"]
+    other = run["other"]
+    ec2 = clients.at("ec2", other)
+    found = _named(call, other, run["copy"])
+    group = compute.group(names.group, clients.at("autoscaling", other))
+    disks = images.snapshots(found.snapshots, ec2)
+    verdict = decide.verdict(
+        found,
+        disks,
+        images.key(names.key, clients.at("kms", other)),
+        call.context.invoked_function_arn.split(":")[4],
+        group.role if group else "",
+    )
+    decide.require_startable(verdict, found.identifier, other)
+    return {"checked": list(verdict.checked), "copy_seconds": max((one.seconds for one in disks), default=-1.0)}
+
+
+def publish(call: Call) -> Json:
+    """Make the image and its copy the current ones of their regions: the copy first, it is what is missing else."""
+    _require_turn(call)
+    run = call.payload["run"]
+    both = {run["other"]: run["copy"]} if run["together"] else {}
+    both |= {run["region"]: run["image"]}
+    for region, image in both.items():
+        # Marked before it is named: what the parameter names is never unfinished.
+        images.note(image, {decide.MARK: decide.PUBLISHED, decide.CREATED: run["created"]}, clients.at("ec2", region))
+        parameters.put(f"{call.environment.prefix}/image-id", image, clients.at("ssm", region))
+    return {"published": both}
+
+
+# --- What is left
+
+
+def prune(call: Call) -> Json:
+    """Remove what this machine made and nobody needs, in both regions; without the other one, nothing."""
+    run = call.payload["run"]
+    if not run["together"]:
+        return {"images": [], "snapshots": [], "problems": []}
+    _require_turn(call)
+    regions = (run["region"], run["other"])
+    kept = [_kept(call, region) for region in regions]
+    gone, problems, deleted = decide.removable(kept[0], kept[1], run["keep"], run["pair"]), [], []
+    for region, side, ids in zip(regions, kept, gone, strict=True):
+        ec2 = clients.at("ec2", region)
+        failed = {image: problem for image in ids if (problem := images.deregister(image, ec2))}
+        removed = [one for one in side.images if one.identifier in ids and one.identifier not in failed]
+        left = [one for one in side.images if one not in removed]
+        ours = {decide.ENVIRONMENT: call.environment.name, decide.MARK: "*"}
+        orphans = decide.orphans(images.snapshots_with(ours, ec2), left, removed, run["pair"])
+        undeleted = {snapshot: problem for snapshot in orphans if (problem := images.delete_snapshot(snapshot, ec2))}
+        deleted += [snapshot for snapshot in orphans if snapshot not in undeleted]
+        problems += [f"{region}: {problem}" for problem in (*failed.values(), *undeleted.values())]
+    return {"images": [image for ids in gone for image in ids], "snapshots": deleted, "problems": problems}
+
+
+def _kept(call: Call, region: str) -> decide.Kept:
+    found = _images(call, region)
+    ours = [image.identifier for image in decide.candidates(found)]
+    name = f"{call.environment.prefix}/image-id"
+    current = parameters.values((name,), clients.at("ssm", region)).get(name, "")
+    used = images.in_use(ours, clients.at("ec2", region), clients.at("autoscaling", region))
+    return decide.Kept(found, used | {current})
+
+
+def tell(call: Call) -> Json:
+    """Measure, and tell of what is not as it should be."""
+    run, removed = call.payload["run"], call.payload["removed"]
+    notification = decide.published(call.environment.name, run, removed)
+    if notification:
+        notify.publish(call.environment.topic_arn, notification["subject"], notification["message"])
+    seconds = float(run.get("copy_seconds", -1.0))
+    _measure_on_the_side(
+        call,
+        {"ImageRunsFailed": (0.0 if run["together"] else 1.0, "Count")}
+        | ({"ImageCopySeconds": (seconds, "Seconds")} if seconds >= 0 else {}),
+    )
+    return {"told": notification is not None}
+
+
+def fail(call: Call) -> Json:
+    """Measure and tell a failure."""
+    error = call.payload.get("error", {})
+    name, cause = str(error.get("Error", "FatalError")), str(error.get("Cause", ""))
+    try:
+        cause = str(json.loads(cause)["errorMessage"])
+    except (ValueError, KeyError, TypeError):
+        cause = cause or f"{name} without a reason; look at the execution's history"
+    notification = decide.failed(call.environment.name, call.environment.region, name, cause)
+    notify.publish(call.environment.topic_arn, notification["subject"], notification["message"])
+    _measure_on_the_side(call, {"ImageRunsFailed": (1.0, "Count")})
+    return {"error": name, "cause": cause}
+
+
+def watch(call: Call) -> Json:
+    """Let the schedule of this region follow the record, and measure how old its newest usable image is."""
+    region, names = call.environment.region, call.environment.names
+    active = _recorded(call, region) == region
+    if rules.switch(names.image, clients.near("events"), on=active):
+        logger.info("the schedule of this region was switched", on=active)
+    newest = decide.newest_complete(_images(call, region))
+    hours = decide.age_hours(newest, _now())
+    _measure(call, {"ImageAgeHours": (hours, "None")}, Role="active" if active else "standby")
+    return {"active": active, "image": newest.identifier if newest else "", "age_hours": hours}
+
+
+# --- Small ones
+
+
+def _images(call: Call, region: str) -> tuple[Image, ...]:
+    return compute.images(call.environment.name, clients.at("ec2", region))
+
+
+def _named(call: Call, region: str, image: str) -> Image:
+    found = next((one for one in _images(call, region) if one.identifier == image), None)
+    if found is None:
+        raise TransientError(f"image {image} is not listed in {region} (yet)")
+    return found
+
+
+def _measure(call: Call, values: dict[str, tuple[float, str]], **more: Any) -> None:
+    images.measure(values, {"Environment": call.environment.name, **more}, clients.near("cloudwatch"))
+
+
+def _measure_on_the_side(call: Call, values: dict[str, tuple[float, str]]) -> None:
+    """Measure, and fail no step for it: told again, people would be told twice."""
+    try:
+        _measure(call, values)
+    except (ClientError, BotoCoreError) as error:
+        logger.error("not measured", reason=str(error))
+
+
+handler = serve(
+    "image",
+    {
+        "begin": begin,
+        "choose": choose,
+        "make": make,
+        "copy": copy,
+        "check": check,
+        "publish": publish,
+        "prune": prune,
+        "tell": tell,
+        "fail": fail,
+        "watch": watch,
+    },
+)

@@ -1,0 +1,54 @@
+"""CloudWatch, as the probe uses it: what it puts, and what health checkers of Route 53 say."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import TYPE_CHECKING, Any
+
+from pilotlight.aws import clients
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pilotlight.model import Measure
+
+NAMESPACE = "PilotLight"
+
+
+def put(environment: str, measures: Sequence[Measure], client: Any = None) -> None:
+    """Put values of this moment, in one call."""
+    (client or clients.near("cloudwatch")).put_metric_data(
+        Namespace=NAMESPACE,
+        MetricData=[
+            {
+                "MetricName": measure.name,
+                "Dimensions": [{"Name": "Environment", "Value": environment}],
+                "Value": measure.value,
+                "Unit": measure.unit,
+                "StorageResolution": 1 if measure.fine else 60,
+            }
+            for measure in measures
+        ],
+    )
+
+
+def observed(health_check: str, now: dt.datetime, client: Any) -> float | None:
+    """Read what Route 53's health checkers said last of an endpoint: 1 healthy, 0 not; None if they say nothing.
+
+    Parameters
+    ----------
+    client
+        For CloudWatch in us-east-1, the only region that has this metric
+        (https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/monitoring-cloudwatch.html).
+    """
+    points = client.get_metric_statistics(
+        Namespace="AWS/Route53",
+        MetricName="HealthCheckStatus",
+        Dimensions=[{"Name": "HealthCheckId", "Value": health_check}],
+        StartTime=now - dt.timedelta(minutes=5),
+        EndTime=now + dt.timedelta(minutes=1),
+        Period=60,
+        Statistics=["Minimum"],
+    )["Datapoints"]
+    newest = max(points, key=lambda point: point["Timestamp"], default=None)
+    return None if newest is None else float(newest["Minimum"])

@@ -1,0 +1,102 @@
+"""Publishes an image of the running application: starts the image machine of the active region and follows it.
+
+usage: image.py ENVIRONMENT PRIMARY_REGION DR_REGION      (dev eu-west-1 eu-central-1)
+
+FRESH=1 goes on with nothing that an earlier run left half done: for a release onto running instances without a version.
+Ctrl-C ends the watching, not the run. Ends 0 when the image is published in both regions, 2 when it is in one alone,
+3 when another run is under way, 1 when it failed.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import os
+import sys
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from scripts.failback import follow
+
+_BRIEFLY = Config(connect_timeout=3, read_timeout=10, retries={"total_max_attempts": 2})
+
+
+def active_region(environment: str, primary: str, dr: str) -> str:
+    """Read which region is active. DR's record counts; where DR does not answer, the primary's own.
+
+    Raises
+    ------
+    SystemExit
+        Neither of them says.
+    """
+    reasons = []
+    for region in (dr, primary):
+        ssm = boto3.client("ssm", region_name=region, config=_BRIEFLY)
+        try:
+            return str(ssm.get_parameter(Name=f"/{environment}/pilotlight/active-region")["Parameter"]["Value"])
+        except (ClientError, BotoCoreError) as error:
+            reasons.append(f"{region}: {error}")
+    raise SystemExit("which region is active cannot be read, and nothing was started:\n  " + "\n  ".join(reasons))
+
+
+def conclude(ended: dict[str, Any]) -> int:
+    """Print how a run ended, and return the exit status."""
+    if ended["status"] != "SUCCEEDED":
+        print(f"{ended['status']}  {ended.get('error', '')}\n{ended.get('cause') or 'It told no cause.'}")
+        return 1
+    output = json.loads(ended["output"])
+    outcome = output["outcome"]
+    if outcome in ("standing-by", "running"):
+        print(f"Nothing was made in {output['region']}: {output['detail']}.")
+        return 3 if outcome == "running" else 1
+    for region, image in output["published"].items():
+        print(f"{output['pair']}: {image} in {region}")
+    print(
+        f"made of {output['instance']}, {'version ' + output['version'] if output['version'] else 'no version known'}"
+    )
+    for check in output["checked"]:
+        print(f"  ✓ {check}")
+    removed = output["removed"]
+    if removed["images"] or removed["snapshots"]:
+        print(f"removed: {', '.join([*removed['images'], *removed['snapshots']])}")
+    for problem in removed["problems"]:
+        print(f"not removed: {problem}")
+    if outcome == "published-alone":
+        print(f"NOT copied to {output['other']}: {output['detail']}. The next run tries again.")
+        return 2
+    return 0
+
+
+def main(arguments: list[str]) -> int:
+    """Start, follow, conclude.
+
+    Returns
+    -------
+    int
+        0 when the image is published in both regions.
+    """
+    defaults = ["dev", "eu-west-1", "eu-central-1"]
+    environment, primary, dr = [*arguments, *defaults[len(arguments) :]]
+    region = active_region(environment, primary, dr)
+    account = boto3.client("sts", region_name=region).get_caller_identity()["Account"]
+    client = boto3.client("stepfunctions", region_name=region)
+    given = {"input": json.dumps({"fresh": True})} if os.environ.get("FRESH") else {}
+    arn = client.start_execution(
+        stateMachineArn=f"arn:aws:states:{region}:{account}:stateMachine:{environment}-image",
+        name=f"manual-{dt.datetime.now(dt.UTC):%Y%m%d-%H%M%S}",
+        **given,
+    )["executionArn"]
+    print(f"started {arn}")
+    try:
+        ended = follow(client, arn, float(os.environ.get("POLL_SECONDS", "5")))
+    except KeyboardInterrupt:
+        print(f"\nIt goes on: aws stepfunctions describe-execution --region {region} --execution-arn {arn}")
+        return 130
+    return conclude(ended)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

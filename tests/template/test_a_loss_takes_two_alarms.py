@@ -1,0 +1,151 @@
+"""The alarms: which two make a loss, what a gap in knowledge means to each, and who hears of it."""
+
+from __future__ import annotations
+
+import ast
+import re
+from typing import Any
+
+import pytest
+
+from pilotlight.config import Names, probing_from
+
+from .templates import MAIN, ROOT, TEMPLATES, functions, statements
+
+DETECTION = TEMPLATES["detection"]["Resources"]
+ALARMS = {name: found["Properties"] for name, found in DETECTION.items() if found["Type"] == "AWS::CloudWatch::Alarm"}
+DECIDING = {"ProbeFailed", "ReplicaLostSource"}
+# Where nothing is heard, something is wrong: these two tell of it.
+SILENCE_IS_TOLD = {"ProbeSilent", "ReplicaLag"}
+NAMES = Names("dev")
+
+
+def name(alarm: str) -> str:
+    return str(DETECTION[alarm]["Properties"]["AlarmName"]["Fn::Sub"].replace("${Environment}", "dev"))
+
+
+def test_the_alarms_have_the_names_that_others_know() -> None:
+    assert name("PrimaryLost") == NAMES.primary_lost
+    assert name("ProbeFailed") == NAMES.probe_failed
+    assert name("ReplicaLostSource") == NAMES.replica_lost_source
+    assert name("PrimaryReady") == NAMES.primary_ready
+
+
+def test_a_loss_is_both_and_nothing_else() -> None:
+    rule = DETECTION["PrimaryLost"]["Properties"]["AlarmRule"]["Fn::Sub"].replace("${Environment}", "dev")
+    assert rule == f'ALARM("{NAMES.probe_failed}") AND ALARM("{NAMES.replica_lost_source}")'
+    # An alarm of a name that does not exist yet would make the rule invalid.
+    assert set(DETECTION["PrimaryLost"]["DependsOn"]) == DECIDING
+
+
+@pytest.mark.parametrize("alarm", ALARMS)
+def test_what_is_not_known_never_makes_a_loss(alarm: str) -> None:
+    missing = "breaching" if alarm in SILENCE_IS_TOLD else "notBreaching"
+    assert ALARMS[alarm]["TreatMissingData"] == missing
+    assert not DECIDING & SILENCE_IS_TOLD
+
+
+@pytest.mark.parametrize("alarm", ALARMS)
+def test_one_signal_alone_acts_on_nothing_and_everything_else_tells(alarm: str) -> None:
+    told = [{"Ref": "TopicArn"}]
+    assert ALARMS[alarm].get("AlarmActions", []) == ([] if alarm in DECIDING else told)
+    assert len(ALARMS[alarm]["AlarmDescription"]) > 40
+
+
+def test_a_lag_is_judged_on_both_sides() -> None:
+    behind, broken = ALARMS["ReplicaLag"], ALARMS["ReplicaBroken"]
+    assert behind["MetricName"] == broken["MetricName"] == "ReplicaLag"
+    assert (behind["Statistic"], behind["ComparisonOperator"]) == ("Maximum", "GreaterThanThreshold")
+    assert (broken["Statistic"], broken["ComparisonOperator"], broken["Threshold"]) == (
+        "Minimum",
+        "LessThanThreshold",
+        0,
+    )
+
+
+def test_every_alarm_is_over_what_the_probe_puts() -> None:
+    put = set(
+        re.findall(r'Measure\(\s*"(\w+)"', (ROOT / "layers/pilotlight/pilotlight/decide/detection.py").read_text())
+    )
+    assert len(put) > 8
+    for alarm in ALARMS.values():
+        assert alarm["MetricName"] in put
+        assert alarm["Namespace"] == "PilotLight"
+        assert alarm["Dimensions"] == [{"Name": "Environment", "Value": {"Ref": "Environment"}}]
+
+
+def test_alarms_below_a_minute_have_data_below_a_minute() -> None:
+    tree = ast.parse((ROOT / "layers/pilotlight/pilotlight/decide/detection.py").read_text())
+    fine = {
+        node.args[0].value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id == "Measure"
+        and isinstance(node.args[0], ast.Constant)
+        and any(word.arg == "fine" for word in node.keywords)
+    }
+    below = {alarm["MetricName"] for alarm in ALARMS.values() if alarm["Period"] == {"Ref": "ProbePeriodSeconds"}}
+    assert fine == below == {"ProbeFailed", "ReplicaLostSource"}
+    assert all(alarm["Period"] in (60, {"Ref": "ProbePeriodSeconds"}) for alarm in ALARMS.values())
+
+
+def test_every_period_that_decides_holds_a_look() -> None:
+    """Whatever is chosen: a combination with periods without a look is refused before anything is made."""
+    looks, periods = (MAIN["Parameters"][name]["AllowedValues"] for name in ("ProbesPerMinute", "ProbePeriodSeconds"))
+    for period in periods:
+        rules = [
+            rule
+            for rule in MAIN["Rules"].values()
+            if rule.get("RuleCondition") == {"Fn::Equals": [{"Ref": "ProbePeriodSeconds"}, str(period)]}
+        ]
+        allowed = {int(value) for rule in rules for value in rule["Assertions"][0]["Assert"]["Fn::Contains"][0]} or set(
+            looks
+        )
+        assert allowed == {n for n in looks if n * period >= 60}
+
+
+def test_the_probe_reads_what_the_template_writes() -> None:
+    written = {
+        found["Properties"]["Name"]["Fn::Sub"].rsplit("/", 1)[1]: found["Properties"]["Value"]["Ref"]
+        for key, found in DETECTION.items()
+        if key.startswith("Config")
+    }
+    values = {key: str(MAIN["Parameters"][parameter]["Default"]) for key, parameter in written.items()}
+    probing = probing_from(values, "/dev/pilotlight/config")
+    assert (probing.health_path, probing.deep_health_path, probing.rounds) == ("/health", "/health/deep", 4)
+    assert len(probing.witnesses) == 2
+    # In neither of the two regions of the example, nor in one that another shares its fate with.
+    for region in (MAIN["Parameters"][which]["Default"] for which in ("PrimaryRegion", "DrRegion")):
+        assert not [url for url in probing.witnesses if region in url]
+
+
+def test_a_missed_look_is_not_made_up_for() -> None:
+    probe = functions()["ProbeFunction"]
+    assert probe["EventInvokeConfig"] == {"MaximumRetryAttempts": 0, "MaximumEventAgeInSeconds": 60}
+    (target,) = DETECTION["EveryMinute"]["Properties"]["Targets"]
+    assert target["RetryPolicy"] == {"MaximumEventAgeInSeconds": 60, "MaximumRetryAttempts": 0}
+    assert DETECTION["EveryMinute"]["Properties"]["ScheduleExpression"] == "rate(1 minute)"
+
+
+@pytest.mark.parametrize("template", ["detection", "health-forward"])
+def test_a_hint_of_aws_starts_nothing(template: str) -> None:
+    """It reaches the probe, which notes it, or DR's bus, where it does."""
+    found: list[Any] = [
+        resource["Properties"]
+        for resource in TEMPLATES[template]["Resources"].values()
+        if resource["Type"] == "AWS::Events::Rule" and "EventPattern" in resource["Properties"]
+    ]
+    (rule,) = found
+    assert rule["EventPattern"]["source"] == ["aws.health"]
+    assert rule["EventPattern"]["detail"]["eventRegion"] == [{"Ref": "PrimaryRegion"}]
+    (target,) = rule["Targets"]
+    assert target["Arn"] in (
+        {"Ref": "FunctionArn"},
+        {"Fn::Sub": "arn:${AWS::Partition}:events:${DrRegion}:${AWS::AccountId}:event-bus/default"},
+    )
+
+
+def test_what_brings_the_hint_may_do_nothing_else() -> None:
+    (allowed,) = statements(TEMPLATES["health-forward"]["Resources"]["ToDr"]["Properties"]["Policies"])
+    assert (allowed["Action"], "event-bus/default" in str(allowed["Resource"])) == ("events:PutEvents", True)
