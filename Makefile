@@ -144,6 +144,10 @@ sync: setup ## Make the parameters of both regions equal, now (DRY_RUN=1 prints 
 objects: setup ## Compare the objects of both regions after a return, and copy what never crossed; goes on where it stopped
 	@python -m scripts.objects $(ENVIRONMENT) $(DR_REGION)
 
+.PHONY: rotate
+rotate: setup ## Give the application's account a new password, in both regions (ALIGN=1: only set the one that the secret has)
+	@python scripts/rotate.py $(ENVIRONMENT) $(DR_REGION)
+
 ##@ The house
 
 .PHONY: lock

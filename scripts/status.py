@@ -46,6 +46,7 @@ class Status:
             ("watched", self._watched),
             ("decided last", self._decided),
             ("objects", lambda: objects.lines(self._notes.read("objects"), self._notes.read("objects-return"))),
+            ("secrets", self._secrets),
             ("here", self._here),
         ):
             yield from self._told(title, part)
@@ -93,6 +94,10 @@ class Status:
     def _decided(self) -> list[str]:
         made = self._notes.read("decision")
         return [f"{made['at']} {made['what']}: {made['outcome']} ({made['rule']}), {made['reason']}"] if made else []
+
+    def _secrets(self) -> list[str]:
+        seen = self._notes.read("secrets")
+        return [f"{'good' if seen['good'] else 'NOT GOOD'} at {seen['at']}: {seen['told']}"] if seen else []
 
     def _here(self) -> list[str]:
         def client(service: str) -> Any:

@@ -11,11 +11,11 @@ import re
 import tempfile
 
 from pilotlight import sql
-from pilotlight.aws import evidence
+from pilotlight.aws import evidence, faults
 from pilotlight.aws.secret import credentials
 from pilotlight.decide import promotion
 from pilotlight.errors import FatalError, PilotLightError, PreconditionFailed
-from pilotlight.model import Following, Json, as_json
+from pilotlight.model import Following, Json, Login, as_json
 from pilotlight.sql import binlog
 from pilotlight.step import Call, serve
 
@@ -83,12 +83,35 @@ def prepare(call: Call) -> Json:
     """Make the heartbeat and the application's account in the active database, or bring them in line."""
     schema = _variable("DATABASE_NAME")
     names = call.environment.names
-    master, application = credentials(names.secret), credentials(names.application_secret)
+    # Who has just written a new password names its version: an older one must not be set once more.
+    version = str(call.payload.get("version", ""))
+    secret_id = names.application_secret
+    master, application = (
+        credentials(names.secret),
+        credentials(secret_id, version) if version else credentials(secret_id),
+    )
     with _server(call) as server:
         sql.prepare(server, master.username, application, schema)
         # A deployment may as well fail: who deploys is there to mend it.
         sql.keep_log(server)
         return {"prepared": True, "server": server.dialect.name}
+
+
+def login(call: Call) -> Json:
+    """Log in with each of this region's secrets, and say which version it was: that they are good is known then."""
+    database, names = call.payload["database"], call.environment.names
+    found: Json = {}
+    for secret_id in (names.secret, names.application_secret):
+        version = ""
+        try:
+            known = credentials(secret_id)
+            version = known.version
+            with sql.connect(str(database["host"]), int(database["port"]), known) as server:
+                server.rows("SELECT 1 AS value")
+            found[secret_id] = as_json(Login(version, logged_in=True))
+        except Exception as error:  # noqa: BLE001 - one that is bad says nothing of the other
+            found[secret_id] = as_json(Login(version, detail=str(faults.sorted_into_family(error))))
+    return {"logins": found}
 
 
 def mark(call: Call) -> Json:
@@ -162,6 +185,7 @@ handler = serve(
         "heard": heard,
         "follow": follow,
         "prepare": prepare,
+        "login": login,
         "mark": mark,
         "quiet": quiet,
         "prove": prove,

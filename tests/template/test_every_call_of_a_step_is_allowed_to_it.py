@@ -161,6 +161,7 @@ def test_the_reading_of_the_code_finds_something() -> None:
     assert {"InvokeFunction", "ModifyDBParameterGroup", "DeleteFunctionConcurrency"} <= needed("source")
     assert "GetParametersByPath" in needed("control")
     assert needed("sql") == {"GetSecretValue", "PutObject"}
+    assert "GetSecretValue" not in needed("secrets")
     assert {"PutParameter", "GetResources", "EnableRule"} <= needed("parameter_sync")
     assert {"PutMetricData", "GetMetricStatistics", "DescribeLoadBalancers", "PutItem"} <= needed("probe")
     assert {"ListBucketVersions", "GetMetricData", "PutObject"} <= needed("objects")

@@ -86,6 +86,7 @@ CHANGES = {
         "lambda:UpdateEventSourceMapping",
     },
     "notify": {"sns:Publish"},
+    "secrets": {"cloudwatch:PutMetricData", "lambda:InvokeFunction"},
     "objects": {"cloudwatch:PutMetricData", "s3:PutObject", "s3:PutObjectTagging"},
     "failback": set(),
     # It asks the replica, and tells; what it decides is carried out by the others.
@@ -121,7 +122,7 @@ FAILOVER = steps()
 REACHES_INTO_THE_PRIMARY = {"FenceFunction"}
 REACHES_INTO_BOTH = {"ControlFunction", "DatabaseFunction", "ComputeFunction", "WorkloadFunction", "SourceFunction"}
 # Work on whichever region is the standby, and ask the other.
-WORKS_ON_THE_STANDBY = {"SnapshotFunction", "StandbyFunction", "ObjectsFunction"}
+WORKS_ON_THE_STANDBY = {"SnapshotFunction", "StandbyFunction", "ObjectsFunction", "SecretsFunction"}
 # Asks the primary what anybody may ask, and changes nothing there.
 LOOKS_AT_THE_PRIMARY = {"ProbeFunction"}
 

@@ -11,6 +11,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tests.lab.running import ACCOUNT, ROOT
+from tests.workflow.clients import Clients, orders
 from tests.workflow.operator import DR, PRIMARY, REPROTECT, Operator
 
 BUCKETS = {region: f"dev-app-{ACCOUNT}-{region}" for region in (PRIMARY, DR)}
@@ -21,6 +22,46 @@ EVIDENCE = f"dev-evidence-{ACCOUNT}-{DR}"
 def no_grace(operator: Operator) -> None:
     """Lambda's time is real: a quarter of an hour of it is too long for a test."""
     operator.set("objects-grace-seconds", 2)
+
+
+def test_drs_copies_of_the_secrets_open_its_database(operator: Operator) -> None:
+    told = look_at_secrets(operator)
+    assert told["good"], told
+    assert told["told"] == f"each logs in to {DR}'s database; the same versions as at home"
+    assert note(operator, "secrets") == told
+
+
+def test_a_new_password_reaches_both_regions_while_the_application_serves(operator: Operator) -> None:
+    old = password(operator, PRIMARY)
+    with Clients(operator, PRIMARY) as clients:
+        operator.until(lambda: len(clients.promised) > 5, "orders are placed")
+        said = command(operator, "scripts/rotate.py")
+        before = len(clients.promised)
+        operator.until(lambda: len(clients.promised) > before + 5, "orders are placed with the new password")
+    new = password(operator, PRIMARY)
+    assert new != old
+    assert password(operator, DR) == new
+    assert new not in said
+    assert old not in said
+    # Each region's database lets in who has its own secret; the replica has the account by replication.
+    assert set(clients.promised) <= orders(operator, PRIMARY)
+    operator.until(lambda: look_at_secrets(operator)["good"], "DR's copies open its database again")
+
+
+def test_a_rotation_that_was_killed_half_way_is_finished_by_the_next(operator: Operator) -> None:
+    secrets = operator.lab.client("secretsmanager", PRIMARY)
+    value = json.loads(secrets.get_secret_value(SecretId="dev/application")["SecretString"])
+    secrets.put_secret_value(SecretId="dev/application", SecretString=json.dumps(value | {"password": "HalfWay123456"}))
+    operator.until(lambda: not look_at_secrets(operator)["good"], "that is seen")
+    told = note(operator, "secrets")
+    assert "dev/application does not log in" in told["told"] or "dev/application is version" in told["told"]
+    said = command(operator, "scripts/rotate.py", ALIGN="1")
+    assert "HalfWay" not in said
+    assert orders(operator, PRIMARY)
+    command(operator, "scripts/rotate.py")
+    assert password(operator, PRIMARY) != "HalfWay123456"
+    assert orders(operator, PRIMARY)
+    operator.until(lambda: look_at_secrets(operator)["good"], "all is good again")
 
 
 def test_dr_knows_what_has_not_left_the_active_region(operator: Operator) -> None:
@@ -63,6 +104,19 @@ def test_a_lost_region_leaves_its_last_figures(operator: Operator) -> None:
     operator.until(lambda: note(operator, "objects")["region"] == DR, "DR watches itself now")
     silent = note(operator, "objects")
     assert silent["heard_at"] == silent["asked_at"]
+
+
+def test_dr_lives_by_its_own_secrets(operator: Operator) -> None:
+    told = look_at_secrets(operator)
+    assert told["good"], told
+    assert told["told"] == f"each logs in to {DR}'s database; not compared, since {PRIMARY} does not answer"
+    assert operator.order(operator.door(DR), "with-its-own-secret")
+    assert "with-its-own-secret" in orders(operator, DR)
+    before = password(operator, DR)
+    said = command(operator, "scripts/rotate.py", fails=True)
+    assert "is at home in eu-west-1, which does not answer" in said
+    assert "nothing was changed" in said
+    assert password(operator, DR) == before
 
 
 def test_while_the_primary_is_away_parameters_wait_without_a_dead_letter(operator: Operator) -> None:
@@ -160,6 +214,20 @@ def versions(operator: Operator, region: str) -> int:
     return sum(len(page.get("Versions", ())) for page in pages)
 
 
+def look_at_secrets(operator: Operator) -> dict[str, Any]:
+    """Let DR look at its secrets now, as it does on its schedule."""
+    answer = operator.lab.client("lambda").invoke(FunctionName="dev-dr-secrets", Payload=b'{"action": "watch"}')
+    told: dict[str, Any] = json.loads(answer["Payload"].read())
+    assert "FunctionError" not in answer, told
+    return told
+
+
+def password(operator: Operator, region: str) -> str:
+    """Read the application's password in a region."""
+    value = operator.lab.client("secretsmanager", region).get_secret_value(SecretId="dev/application")["SecretString"]
+    return str(json.loads(value)["password"])
+
+
 def dead_letters(operator: Operator) -> int:
     """Count the parameters' dead letters in DR."""
     sqs = operator.lab.client("sqs")
@@ -184,7 +252,7 @@ def listed(operator: Operator, place: str, kind: str) -> list[dict[str, Any]]:
     return [line for line in map(json.loads, lines) if line["kind"] == kind]
 
 
-def command(operator: Operator, *words: str, **variables: str) -> str:
+def command(operator: Operator, *words: str, fails: bool = False, **variables: str) -> str:
     """Run a command of the project as a person does, and return what it printed."""
     environment = os.environ | {
         "AWS_ENDPOINT_URL": operator.lab.endpoint,
@@ -195,5 +263,5 @@ def command(operator: Operator, *words: str, **variables: str) -> str:
     told = subprocess.run(
         [ROOT / ".venv/bin/python", *words], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120
     )
-    assert told.returncode == 0, told.stdout + told.stderr
-    return told.stdout
+    assert (told.returncode != 0) == fails, told.stdout + told.stderr
+    return told.stdout + told.stderr

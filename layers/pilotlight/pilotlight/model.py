@@ -643,3 +643,25 @@ class Switched:
     uncertain_from: str = ""
     returned_at: str = ""
     overdue_before: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SecretFacts:
+    """A secret as a region describes it: its current version, the key it is under, and where its copies are.
+
+    ``key`` is empty for the region's AWS-managed one, ``home`` for a secret that is not a copy.
+    """
+
+    version: str
+    key: str = ""
+    home: str = ""
+    copies: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """What became of logging in to a region's database with that region's own secret."""
+
+    version: str = ""
+    logged_in: bool = False
+    detail: str = ""

@@ -62,7 +62,7 @@ def test_only_whom_nothing_waits_for_speaks_to_a_region_that_may_be_lost() -> No
         for path in ROOT.glob("functions/*/app.py")
         if "clients.far" in path.read_text() and path.parent.name != "pair"
     }
-    assert callers == {"fence", "probe", "objects", "sentinel"}
+    assert callers == {"fence", "probe", "objects", "sentinel", "secrets"}
     assert not [path for path in CORE.rglob("*.py") if "far(" in path.read_text() and path.name != "clients.py"]
 
 

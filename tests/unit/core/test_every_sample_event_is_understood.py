@@ -30,9 +30,10 @@ STEPS = (
     "objects",
     "image",
     "traffic",
+    "secrets",
 )
 # Asked for by no execution.
-OUTSIDE = ("sql-follow", "probe-watch", "objects-watch", "traffic-follow")
+OUTSIDE = ("sql-follow", "probe-watch", "objects-watch", "traffic-follow", "secrets-watch", "sql-login")
 # Sent by AWS as it is: the function knows it by its source.
 BY_AWS = {"probe-health": "aws.health"}
 
@@ -83,6 +84,8 @@ def test_the_state_machines_send_what_the_samples_show() -> None:
         "probe-health",
         "objects-watch",
         "traffic-follow",
+        "secrets-watch",
+        "sql-login",
         *BY_RULES,
     }
     assert {path.stem for path in EVENTS if path.stem.split("-")[0] in STEPS} - {

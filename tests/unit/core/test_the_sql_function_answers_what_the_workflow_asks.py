@@ -189,3 +189,46 @@ def test_a_drain_tells_the_last_heartbeat(ask: Asked, rows: list[dict[str, Any]]
     answer, _ = ask("drain", {}, status=[MYSQL_STATUS], heartbeat=rows)
     assert (answer["heartbeat_at"], answer["heartbeat_age_seconds"]) == told
     assert (answer["outcome"], answer["received_unapplied"]) == ("applied", 0)
+
+
+def test_a_login_tells_each_secret_for_itself_and_no_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    function = load("sql")
+    secrets = {
+        "dev/database": Credentials("pilotlight", "of-the-master", "v1"),
+        "dev/application": Credentials("application", "of-the-application", "v2"),
+    }
+    monkeypatch.setattr(function, "credentials", secrets.__getitem__)
+
+    def connect(host: str, port: int, login: Credentials) -> sql.Server:
+        if login.username == "application":
+            raise PreconditionFailed("db.example:3306 refuses the secret's user 'application'")
+        return server("mysql")[0]
+
+    monkeypatch.setattr(sql, "connect", connect)
+    answer = function.handler({"action": "login", **DATABASE}, Context())
+    assert answer["logins"]["dev/database"] == {"version": "v1", "logged_in": True, "detail": ""}
+    assert answer["logins"]["dev/application"] == {
+        "version": "v2",
+        "logged_in": False,
+        "detail": "db.example:3306 refuses the secret's user 'application'",
+    }
+    assert "of-the" not in json.dumps(answer)
+
+
+def test_a_new_password_is_set_by_its_version(ask: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked_for: list[tuple[str, ...]] = []
+
+    def credentials(*asked: str) -> Credentials:
+        asked_for.append(asked)
+        return Credentials("application" if "application" in asked[0] else "pilotlight", "secret")
+
+    def prepare(*_: Any) -> None:
+        pass
+
+    ask("prepare", DATABASE)
+    function = load("sql")
+    monkeypatch.setattr(function, "credentials", credentials)
+    monkeypatch.setattr(sql, "prepare", prepare)
+    monkeypatch.setattr(sql, "connect", lambda *_: server("mysql")[0])
+    function.handler({"action": "prepare", "version": "v2", **DATABASE}, Context())
+    assert ("dev/application", "v2") in asked_for
