@@ -17,11 +17,11 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from pilotlight.aws import (
     clients,
-    cloudwatch,
     compute,
     database,
     faults,
     functions,
+    metrics,
     notes,
     notify,
     parameters,
@@ -32,7 +32,7 @@ from pilotlight.aws.record import Store
 from pilotlight.config import functions_named
 from pilotlight.decide import sentinel as decide
 from pilotlight.errors import PreconditionFailed, TransientError
-from pilotlight.model import Capacity, Quiet
+from pilotlight.model import Capacity, Measure, Quiet
 from pilotlight.step import Call, serve
 
 if TYPE_CHECKING:
@@ -279,7 +279,7 @@ def _published(call: Call, note: Json, claimed: Json, news: dict[str, str]) -> i
     try:
         notify.publish(environment.topic_arn, told["subject"], told["message"], _in_dr(call, "sns"))
     except Exception as error:  # noqa: BLE001 - the note says that nobody was told, so the next run tries again
-        logger.error("nobody was told", reason=str(faults.sorted_into_family(error)), message=told["message"])
+        logger.error("nobody was told", reason=str(faults.sorted_into_family(error)), news=told["message"])
         notes.replace(environment.state_table, f"posture-{environment.region}", claimed, note, _table(call))
         return 0
     return len(news)
@@ -287,7 +287,7 @@ def _published(call: Call, note: Json, claimed: Json, news: dict[str, str]) -> i
 
 def _count(call: Call, name: str, value: int) -> None:
     try:
-        cloudwatch.count(call.environment.name, name, value)
+        metrics.put(call.environment.name, [Measure(name, value, "Count")])
     except Exception as error:  # noqa: BLE001 - a figure that is missing changes nothing
         logger.error("not counted", metric=name, reason=str(faults.sorted_into_family(error)))
 
