@@ -136,6 +136,25 @@ def by_itself(phase: Phase) -> Check:
     )
 
 
+def closed_itself(region: str, returned: float | None, shut: float | None) -> Check:
+    """Say whether a region that lost its role closed itself when it came back.
+
+    Parameters
+    ----------
+    region
+        Its name.
+    returned, shut
+        AWS seconds: when it came back, and when it was seen to be closed; None if it was not.
+
+    Returns
+    -------
+    Check
+        With how long it took.
+    """
+    took = f"closed {shut - returned:.0f} AWS seconds after it was back" if shut and returned else "it stayed open"
+    return Check(f"{region} closes itself when it comes back", shut is not None, took, "reprotect")
+
+
 def _how(phase: Phase) -> str:
     return "one command, no input" if phase.trigger == "manual" else f"nobody touched anything: {phase.trigger} rang"
 

@@ -61,7 +61,7 @@ class Options:
     detection_limit: float = 60.0
     by_hand: bool = False
     """Start the failover as an operator does, instead of waiting for the alarm."""
-    stray_limit: float = 20.0
+    closing_limit: float = 30.0
     sample: int = 60
     lapse: float = 60.0
     """The scale while nobody waits for the service: a region is away, or a replica is being built."""
@@ -80,6 +80,7 @@ class _Found:
     switched: float | None = None
     standing: Standing | None = None
     returned: float | None = None
+    shut: float | None = None
     closed: Watched | None = None
     carried: set[str] = field(default_factory=set)
     failed_back: Watched | None = None
@@ -322,16 +323,19 @@ class Circle:
             f"after {draw.away / 60:.0f} min {primary.name} comes back as it was; nobody told it that it lost its role",
         )
         self._wait(draw.away / self._lapse, f"{primary.name} is away")
+        self._pace(self._time.scale)
         found.returned = time.time()
         self._control.bring_back(primary.name)
         self._say("!", f"{primary.name} is back: old database, old record; its instances start", "warn", self._now())
         with ExitStack() as stack:
+            stray = None
             if draw.strays:
                 target = replace(primary.target(), region=primary.name)
                 stray = stack.enter_context(
                     Workload(target, self._strays, writers=draw.strays, pause=0.1, name="stray client")
                 )
-                self._until_accepted(stray)
+            self._until_closed(stray)
+            self._pace(self._lapse)
             self._terminal.chapter(
                 "Re-protect", f"one command, no input; the clients write to {self._dr.name} all the time"
             )
@@ -353,16 +357,18 @@ class Circle:
         )
         return True
 
-    def _until_accepted(self, stray: Workload) -> None:
-        primary = self._primary.name
-        limit = time.monotonic() + self._options.stray_limit
-        while stray.log.acknowledged < self._draw.stray_writes:
-            if time.monotonic() > limit:
-                self._say("·", f"{primary} acknowledged {stray.log.acknowledged} stray orders, not more", "dim")
+    def _until_closed(self, stray: Workload | None) -> None:
+        """Wait until the returned region has closed itself: no instances wanted, and its database behind its door."""
+        primary, limit = self._primary, time.monotonic() + self._options.closing_limit
+        while time.monotonic() < limit:
+            if primary.is_closed():
+                self._found.shut = time.time()
+                taken = f"; {self._strays.acknowledged} orders of stray clients got in before" if stray else ""
+                self._say("✓", f"{primary.name} has closed itself, asked by nobody{taken}", "good", self._now())
                 return
-            self._terminal.status(f"{clock(self._now()):>8}  … {stray.log.acknowledged} stray orders acknowledged")
-            time.sleep(0.05)
-        self._say("!", f"{primary} acknowledges orders of {stray.writers} stray clients", "bad", self._now())
+            self._terminal.status(f"{clock(self._now()):>8}  … {self._strays.acknowledged} stray orders acknowledged")
+            time.sleep(0.1)
+        self._say("✗", f"{primary.name} has not closed itself", "bad", self._now())
 
     def _fail_back(self, workload: Workload) -> bool:
         primary, found = self._primary, self._found
@@ -518,7 +524,10 @@ class Circle:
         moments = list(phase.milestones)
         if self._found.returned is not None:
             moments.insert(0, Milestone("returned", self._at(self._found.returned) - zero))
-        if (close := watched.step("Close", "region")) is not None:
+        close = watched.step("Close", "region")
+        if self._found.shut is not None:
+            moments.append(Milestone("closed", self._at(self._found.shut) - zero))
+        elif close is not None:
             moments.append(Milestone("closed", close.end - zero))
         strays = self._strays.writes()
         accepted = [write for write in strays if write.outcome == "acknowledged"]
@@ -629,6 +638,8 @@ class Circle:
             phase = named["reprotect"]
             unpromised = {write.id for write in self._log.writes() if write.outcome != "acknowledged"}
             unpromised |= {write.id for write in self._strays.writes() if write.outcome != "acknowledged"}
+            returned, shut = (None if at is None else self._at(at) for at in (found.returned, found.shut))
+            results.append(checks.closed_itself(self._primary.name, returned, shut))
             results += checks.after_reprotect(
                 phase, failover.writes, unpromised, self._kept(self._primary, phase.output), self._primary.name
             )

@@ -231,6 +231,22 @@ class Region:
         name = identifier or f"{self.environment}-db"
         return rds.describe_db_instances(DBInstanceIdentifier=name)["DBInstances"][0]
 
+    def is_closed(self) -> bool:
+        """Say whether the region wants no instances and its database is behind its closed door.
+
+        Returns
+        -------
+        bool
+            False also where it cannot be read.
+        """
+        scaling = self._session.client("autoscaling", endpoint_url=self.endpoint, config=_CONFIG)
+        try:
+            groups = scaling.describe_auto_scaling_groups(AutoScalingGroupNames=[f"{self.environment}-asg"])
+            wanted = groups["AutoScalingGroups"][0]["DesiredCapacity"]
+            return wanted == 0 and self.kept(f"{self.environment}-db", "").doors == ("closed",)
+        except (BotoCoreError, ClientError, LookupError):
+            return False
+
     def kept(self, identifier: str, snapshot: str) -> Kept:
         """Return how a retired database is kept.
 

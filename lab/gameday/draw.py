@@ -20,8 +20,7 @@ class Draw:
     ``pause`` is how long a client rests after an answer: the shorter, the more writes are in flight when the region is
     lost. ``behind`` is how far the replica is kept behind in applying, ``held`` for how long before the loss it
     receives nothing, so that what is acknowledged then never crosses. ``strays`` is how many clients go on writing to
-    the returned primary, and ``stray_writes`` how many of their orders it has acknowledged before re-protection
-    starts.
+    the returned primary.
     """
 
     mode: str = "hang"
@@ -32,7 +31,6 @@ class Draw:
     held: float = 0.3
     away: float = 240.0
     strays: int = 1
-    stray_writes: int = 8
 
     def as_json(self) -> dict[str, Any]:
         """Return what was drawn, for the report.
@@ -87,8 +85,7 @@ def draw(seed: int) -> Draw:
         behind=chance.choice((0, 0, 1, 2, 3)),
         held=round(chance.uniform(0.05, 0.8), 2) if chance.random() < 0.7 else 0.0,
         away=float(chance.randint(60, 900)),
-        strays=(strays := chance.choice((0, 1, 1, 2, 3))),
-        stray_writes=chance.randint(1, 30) if strays else 0,
+        strays=chance.choice((0, 1, 1, 2, 3)),
     )
 
 

@@ -75,6 +75,7 @@ class Cloud:
     rings: bool = True
     lost: float = 0.0
     leads: str = PRIMARY
+    closes: bool = True
     orders: list[str] = field(default_factory=list)
     paces: list[float] = field(default_factory=list)
 
@@ -199,6 +200,9 @@ class Region:
 
     def configuration(self) -> dict[str, str]:
         return {"application-host": self.cloud.name}
+
+    def is_closed(self) -> bool:
+        return self.cloud.closes
 
     def alarms(self) -> dict[str, Alarm]:
         state = "ALARM" if self.cloud.lost and self.cloud.rings else "OK"

@@ -28,7 +28,6 @@ def test_what_is_drawn_can_be_held(seed: int) -> None:
     assert drawn.mode in MODES
     assert drawn.writers > 0
     assert 0 <= drawn.held < 1
-    assert bool(drawn.strays) == bool(drawn.stray_writes)
     assert drawn.mode in drawn.sentence()
 
 
