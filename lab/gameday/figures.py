@@ -367,7 +367,7 @@ def _outage(moments: Moments, zones: Sequence[_Zone], span: Span) -> str:
         for zone in zones
     ]
     if "lost" in moments and "started" in moments:
-        rows.append(_row("Decided, and started by hand", "", ("hand", moments["lost"], moments["started"]), span))
+        rows.append(_row("Until it was started", "", ("hand", moments["lost"], moments["started"]), span))
     return "".join(rows)
 
 
