@@ -280,7 +280,10 @@ def test_the_old_name_is_given_up_once_and_waited_for() -> None:
     assert move(None, OLD) == "done"
     assert move(with_status(GOOD, "creating"), OLD) == "done"
     with pytest.raises(PreconditionFailed, match="exists in eu-west-1 beside"):
-        move(OLD, OLD)
+        move(OLD, dataclasses.replace(OLD, resource="db-ANOTHER"))
+    # It got its name between the two looks.
+    one = dataclasses.replace(OLD, resource="db-ONE")
+    assert move(one, one) == "wait"
     with pytest.raises(PreconditionFailed, match="more than"):
         move(None, None, waited=BUDGETS.protection)
 

@@ -401,13 +401,15 @@ def next_retirement_move(
     for instance in (found, retired):
         if instance is not None:
             _require_sound(instance, protection.region, f"{_KEPT} ")
-    if found is not None and there and retired is not None:
+    # Looked at one after the other: one instance that got its name in between shows under both.
+    same = found is not None and retired is not None and bool(found.resource) and found.resource == retired.resource
+    if found is not None and there and retired is not None and not same:
         raise PreconditionFailed(
             f"{protection.retired} exists in {protection.region} beside {found.identifier}, which was to get it. "
             f"{_KEPT} Give {protection.retired} another name, {_AGAIN}"
         )
     _in_time(f"the new name {protection.retired} of {protection.database}", waited, protection.budgets.protection)
-    renaming = found is not None and "DBInstanceIdentifier" in found.pending
+    renaming = same or (found is not None and "DBInstanceIdentifier" in found.pending)
     return "rename" if found is not None and there and found.status == "available" and not renaming else "wait"
 
 
