@@ -53,7 +53,8 @@ def confirm(call: Call) -> Json:
         notes.write(environment.state_table, "approval", {})
     if answer.get("answer") != "approve":
         rule = "no-answer" if nobody else "asked-already" if answer.get("answer") == "asked-already" else "rejected"
-        decision = decide.Decision("stand-down" if rule == "asked-already" else "tell", rule, said)
+        loss = decide.loss_seconds(facts.watch, facts.replica)
+        decision = decide.Decision("stand-down" if rule == "asked-already" else "tell", rule, said, loss)
     elif what == "failover":
         decision = decide.confirmed(facts, environment.dr_region)
     else:

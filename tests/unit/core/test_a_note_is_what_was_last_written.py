@@ -43,3 +43,10 @@ def test_of_two_who_saw_the_same_one_writes(dynamodb: Any) -> None:
     assert notes.replace(TABLE, "posture-eu-west-1", {"closed": 1}, {"closed": 3}, dynamodb)
     assert not notes.replace(TABLE, "posture-eu-west-1", {"closed": 1}, {"closed": 4}, dynamodb)
     assert notes.read(TABLE, "posture-eu-west-1", dynamodb) == {"closed": 3}
+
+
+def test_a_note_that_was_emptied_is_one_that_is_not_there(dynamodb: Any) -> None:
+    notes.write(TABLE, "approval", {"execution": "one"}, dynamodb)
+    notes.write(TABLE, "approval", {}, dynamodb)
+    assert notes.replace(TABLE, "approval", notes.read(TABLE, "approval", dynamodb), {"execution": "two"}, dynamodb)
+    assert notes.read(TABLE, "approval", dynamodb) == {"execution": "two"}

@@ -217,6 +217,14 @@ def test_one_incident_is_asked_about_once(world: World) -> None:
     assert world.note("approval")["token"] == "token-1"
 
 
+def test_the_next_incident_is_asked_about_again(world: World) -> None:
+    world.call("ask", decision=asked(world), token="token-1")
+    world.call("confirm", answer={"answer": "reject", "by": "ann", "reason": "because"})
+    again = asked(world, "two") | {"incident": "another"}
+    assert world.call("ask", "two", decision=again, token="token-2")["asked"]
+    assert world.note("approval")["token"] == "token-2"
+
+
 def test_a_question_of_an_execution_that_is_gone_gives_way(world: World) -> None:
     made = asked(world)
     world.call("ask", decision=made, token="token-1")

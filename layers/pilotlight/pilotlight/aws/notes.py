@@ -33,14 +33,14 @@ def write(table: str, subject: str, body: Json, client: Any = None) -> None:
 
 
 def replace(table: str, subject: str, seen: Json, body: Json, client: Any = None) -> bool:
-    """Write a note if it still is what was seen (empty: not there); say whether it was."""
-    condition: Json = (
-        {"ConditionExpression": "body = :seen", "ExpressionAttributeValues": {":seen": {"S": _text(seen)}}}
-        if seen
-        else {"ConditionExpression": "attribute_not_exists(id)"}
-    )
+    """Write a note if it still is what was seen (empty: not there, or emptied); say whether it was."""
     try:
-        (client or clients.near("dynamodb")).put_item(TableName=table, Item=_item(subject, body), **condition)
+        (client or clients.near("dynamodb")).put_item(
+            TableName=table,
+            Item=_item(subject, body),
+            ConditionExpression="body = :seen" if seen else "attribute_not_exists(id) OR body = :seen",
+            ExpressionAttributeValues={":seen": {"S": _text(seen)}},
+        )
     except ClientError as error:
         if faults.code(error) == "ConditionalCheckFailedException":
             return False
