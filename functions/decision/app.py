@@ -66,12 +66,13 @@ def confirm(call: Call) -> Json:
 def ask(call: Call) -> Json:
     """Put a question to the team: it waits in the notes, and in their mail, until somebody answers or its time is over.
 
-    One question at a time: of several executions that one incident started, the first asks.
+    One question at a time: of several executions that would ask about the same thing, the first asks. A question about
+    going back gives way to one about failing over.
     """
     environment, made = call.environment, call.payload["decision"]
     table, token = environment.state_table, str(call.payload["token"])
     pending = notes.read(table, "approval")
-    same = pending.get("incident") == made["incident"] and executions.is_running(str(pending.get("execution", "")))
+    same = pending.get("what") == made["what"] and executions.is_running(str(pending.get("execution", "")))
     if pending.get("execution") != call.execution:
         question = {
             "what": made["what"],
@@ -85,7 +86,7 @@ def ask(call: Call) -> Json:
             "known": made["notification"]["message"],
         }
         if same or not notes.replace(table, "approval", pending, question):
-            executions.answer(token, {"answer": "asked-already", "by": "", "reason": "this incident was asked about"})
+            executions.answer(token, {"answer": "asked-already", "by": "", "reason": "it is being asked about"})
             return {"asked": False}
     told = made["notification"]
 

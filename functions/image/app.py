@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from aws_lambda_powertools import Logger
 from botocore.exceptions import BotoCoreError, ClientError
 
-from pilotlight.aws import clients, compute, executions, faults, images, notes, notify, parameters, rules
+from pilotlight.aws import clients, compute, executions, faults, images, metrics, notes, notify, parameters, rules
 from pilotlight.aws.record import Store
 from pilotlight.config import image_settings_from
 from pilotlight.decide import images as decide
 from pilotlight.errors import PreconditionFailed, TransientError
+from pilotlight.model import Measure
 from pilotlight.step import Call, serve
 
 if TYPE_CHECKING:
@@ -260,11 +261,9 @@ def tell(call: Call) -> Json:
     if notification:
         notify.publish(call.environment.topic_arn, notification["subject"], notification["message"])
     seconds = float(run.get("copy_seconds", -1.0))
-    _measure_on_the_side(
-        call,
-        {"ImageRunsFailed": (0.0 if run["together"] else 1.0, "Count")}
-        | ({"ImageCopySeconds": (seconds, "Seconds")} if seconds >= 0 else {}),
-    )
+    _measure_on_the_side(call, Measure("ImageRunsFailed", 0.0 if run["together"] else 1.0, "Count"))
+    if seconds >= 0:
+        _measure_on_the_side(call, Measure("ImageCopySeconds", seconds, "Seconds"))
     return {"told": notification is not None}
 
 
@@ -278,7 +277,7 @@ def fail(call: Call) -> Json:
         cause = cause or f"{name} without a reason; look at the execution's history"
     notification = decide.failed(call.environment.name, call.environment.region, name, cause)
     notify.publish(call.environment.topic_arn, notification["subject"], notification["message"])
-    _measure_on_the_side(call, {"ImageRunsFailed": (1.0, "Count")})
+    _measure_on_the_side(call, Measure("ImageRunsFailed", 1.0, "Count"))
     return {"error": name, "cause": cause}
 
 
@@ -290,7 +289,7 @@ def watch(call: Call) -> Json:
         logger.info("the schedule of this region was switched", on=active)
     newest = decide.newest_complete(_images(call, region))
     hours = decide.age_hours(newest, _now())
-    _measure(call, {"ImageAgeHours": (hours, "None")}, Role="active" if active else "standby")
+    _measure(call, Measure("ImageAgeHours", hours, role="active" if active else "standby"))
     return {"active": active, "image": newest.identifier if newest else "", "age_hours": hours}
 
 
@@ -308,14 +307,14 @@ def _named(call: Call, region: str, image: str) -> Image:
     return found
 
 
-def _measure(call: Call, values: dict[str, tuple[float, str]], **more: Any) -> None:
-    images.measure(values, {"Environment": call.environment.name, **more}, clients.near("cloudwatch"))
+def _measure(call: Call, measure: Measure) -> None:
+    metrics.put(call.environment.name, [measure], clients.near("cloudwatch"))
 
 
-def _measure_on_the_side(call: Call, values: dict[str, tuple[float, str]]) -> None:
+def _measure_on_the_side(call: Call, measure: Measure) -> None:
     """Measure, and fail no step for it: told again, people would be told twice."""
     try:
-        _measure(call, values)
+        _measure(call, measure)
     except (ClientError, BotoCoreError) as error:
         logger.error("not measured", reason=str(error))
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from pilotlight.aws import clients, evidence, faults, figures, notes, objects, parameters
+from pilotlight.aws import clients, evidence, faults, metrics, notes, objects, parameters
 from pilotlight.config import ObjectLimits, object_limits_from
 from pilotlight.decide import objects as decide
 from pilotlight.decide.request import GRACEFUL
@@ -78,7 +78,7 @@ def watch(call: Call) -> Json:
             raise
         seen = decide.unheard(before, region, _text(now), str(family))
     notes.write(call.environment.state_table, "objects", as_json(seen))
-    figures.publish(call.environment.name, decide.metrics(seen, _text(now)))
+    metrics.put(call.environment.name, decide.measures(seen, _text(now)))
     return as_json(seen)
 
 

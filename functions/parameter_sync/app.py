@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any
 from aws_lambda_powertools import Logger
 from botocore.exceptions import BotoCoreError, ClientError
 
-from pilotlight.aws import clients, faults, figures, functions, parameter_store, parameters, rules
+from pilotlight.aws import clients, faults, functions, metrics, parameter_store, parameters, rules
 from pilotlight.config import crossing_from
 from pilotlight.decide import parameters as decide
 from pilotlight.errors import PilotLightError, PreconditionFailed, TransientError
+from pilotlight.model import Measure
 from pilotlight.step import Call, serve
 
 if TYPE_CHECKING:
@@ -272,7 +273,7 @@ def reconcile(call: Call) -> Json:
 
 
 def _count(call: Call, *, unanswered: int) -> None:
-    figures.publish(call.environment.name, {"ParametersUnanswered": (float(unanswered), "Count")})
+    metrics.put(call.environment.name, [Measure("ParametersUnanswered", float(unanswered), "Count")])
 
 
 def _reconciled(call: Call) -> Json:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from pilotlight.aws import clients, database, faults, figures, functions, notes, secret
+from pilotlight.aws import clients, database, faults, functions, metrics, notes, secret
 from pilotlight.decide import secrets as decide
 from pilotlight.errors import PilotLightError
-from pilotlight.model import Login
+from pilotlight.model import Login, Measure
 from pilotlight.step import Call, serve
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def watch(call: Call) -> Json:
     found = {name: (here[name], sources.get(name), logins.get(name, Login())) for name in here}
     noted = decide.judged(found, region, dt.datetime.now(dt.UTC).isoformat(timespec="seconds"), unanswered)
     notes.write(environment.state_table, "secrets", noted)
-    figures.publish(environment.name, {"SecretsGood": (float(noted["good"]), "Count")})
+    metrics.put(environment.name, [Measure("SecretsGood", float(noted["good"]), "Count")])
     return noted
 
 

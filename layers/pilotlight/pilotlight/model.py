@@ -589,12 +589,17 @@ class Probing:
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """A value for CloudWatch. ``fine`` keeps it by the second, for alarms with periods below a minute."""
+    """A value for CloudWatch, with its unit in CloudWatch's words.
+
+    ``fine`` keeps it by the second, for alarms with periods below a minute. ``role`` tells the active region's from the
+    standby's, where both put it.
+    """
 
     name: str
     value: float
-    unit: Literal["Count", "Milliseconds", "Seconds", "None"] = "None"
+    unit: str = "None"
     fine: bool = False
+    role: str = ""
 
 
 @dataclass(frozen=True, slots=True)

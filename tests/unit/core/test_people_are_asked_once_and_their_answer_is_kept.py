@@ -202,11 +202,12 @@ def test_a_question_waits_in_the_notes_and_in_the_mail(world: World) -> None:
     assert "token-1" not in mail["Message"]
 
 
-def test_one_incident_is_asked_about_once(world: World) -> None:
+@pytest.mark.parametrize("incident", ["the same", "an event of long ago"])
+def test_what_is_being_asked_is_not_asked_again(world: World, incident: str) -> None:
     made = asked(world)
     world.running |= {f"{MACHINE}:{name}" for name in ("one", "two")}
     world.call("ask", decision=made, token="token-1")
-    again = world.call("ask", "two", decision=made, token="token-2")
+    again = world.call("ask", "two", decision=made | {"incident": incident}, token="token-2")
     assert again == {"asked": False}
     assert world.note("approval")["token"] == "token-1"
     ((token, answer),) = world.answers
@@ -222,6 +223,14 @@ def test_the_next_incident_is_asked_about_again(world: World) -> None:
     world.call("confirm", answer={"answer": "reject", "by": "ann", "reason": "because"})
     again = asked(world, "two") | {"incident": "another"}
     assert world.call("ask", "two", decision=again, token="token-2")["asked"]
+    assert world.note("approval")["token"] == "token-2"
+
+
+def test_going_back_gives_way_to_failing_over(world: World) -> None:
+    made = asked(world)
+    world.call("ask", decision=made | {"what": "failback"}, token="token-1")
+    world.running.add(f"{MACHINE}:one")
+    assert world.call("ask", "two", decision=made, token="token-2")["asked"]
     assert world.note("approval")["token"] == "token-2"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pilotlight.decide import objects as decide
-from pilotlight.model import Backlog, as_json
+from pilotlight.model import Backlog, Measure, as_json
 
 SEEN = Backlog("eu-west-1", "2026-11-23T00:59:20+00:00", 12, 3_400_000, 8, 0, "2026-11-23T00:59:30+00:00")
 
@@ -67,15 +67,15 @@ def test_only_what_was_heard_just_now_is_published_as_that() -> None:
     now = "2026-11-23T01:10:00+00:00"
     points = {"OperationsPendingReplication": ("2026-11-23T01:09:00+00:00", 7.0)}
     fresh = decide.heard("eu-west-1", points, 1.0, now)
-    assert decide.metrics(fresh, now) == {
-        "ObjectsSeenAge": (60.0, "Seconds"),
-        "ObjectsPendingOperations": (7.0, "Count"),
-        "ObjectsPendingBytes": (0.0, "Bytes"),
-        "ObjectsReplicationLatency": (0.0, "Seconds"),
-        "ObjectsFailedOperations": (1.0, "Count"),
-    }
+    assert decide.measures(fresh, now) == (
+        Measure("ObjectsSeenAge", 60.0, "Seconds"),
+        Measure("ObjectsPendingOperations", 7.0, "Count"),
+        Measure("ObjectsPendingBytes", 0.0, "Bytes"),
+        Measure("ObjectsReplicationLatency", 0.0, "Seconds"),
+        Measure("ObjectsFailedOperations", 1.0, "Count"),
+    )
     later = "2026-11-23T01:20:00+00:00"
-    assert decide.metrics(decide.unheard(as_json(fresh), "eu-west-1", later, "x"), later) == {
-        "ObjectsSeenAge": (660.0, "Seconds")
-    }
-    assert decide.metrics(decide.unheard({}, "eu-west-1", later, "x"), later) == {}
+    assert decide.measures(decide.unheard(as_json(fresh), "eu-west-1", later, "x"), later) == (
+        Measure("ObjectsSeenAge", 660.0, "Seconds"),
+    )
+    assert decide.measures(decide.unheard({}, "eu-west-1", later, "x"), later) == ()

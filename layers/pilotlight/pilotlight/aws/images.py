@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from pilotlight.model import Instance
 
-_NAMESPACE = "PilotLight"
 _VERSION = "pilotlight:version"
 _LIVING = ("pending", "running", "shutting-down", "stopping", "stopped")
 _GONE = frozenset({"InvalidAMIID.NotFound", "InvalidAMIID.Unavailable", "InvalidSnapshot.NotFound"})
@@ -225,19 +224,3 @@ def _removed(what: str, remove: Any) -> str:
             raise
         return f"{what}: {error.response['Error'].get('Message', faults.code(error))}"
     return ""
-
-
-def measure(values: Mapping[str, tuple[float, str]], dimensions: Mapping[str, str], client: Any = None) -> None:
-    """Put metrics: name to value and unit."""
-    (client or clients.near("cloudwatch")).put_metric_data(
-        Namespace=_NAMESPACE,
-        MetricData=[
-            {
-                "MetricName": name,
-                "Value": value,
-                "Unit": unit,
-                "Dimensions": [{"Name": key, "Value": text} for key, text in dimensions.items()],
-            }
-            for name, (value, unit) in values.items()
-        ],
-    )

@@ -1,4 +1,4 @@
-"""CloudWatch, as the probe uses it: what it puts, and what health checkers of Route 53 say."""
+"""CloudWatch metrics: our own, and what health checkers of Route 53 say."""
 
 from __future__ import annotations
 
@@ -16,13 +16,18 @@ NAMESPACE = "PilotLight"
 
 
 def put(environment: str, measures: Sequence[Measure], client: Any = None) -> None:
-    """Put values of this moment, in one call."""
+    """Put values of this moment, in one call; none for none."""
+    if not measures:
+        return
     (client or clients.near("cloudwatch")).put_metric_data(
         Namespace=NAMESPACE,
         MetricData=[
             {
                 "MetricName": measure.name,
-                "Dimensions": [{"Name": "Environment", "Value": environment}],
+                "Dimensions": [
+                    {"Name": "Environment", "Value": environment},
+                    *([{"Name": "Role", "Value": measure.role}] if measure.role else []),
+                ],
                 "Value": measure.value,
                 "Unit": measure.unit,
                 "StorageResolution": 1 if measure.fine else 60,

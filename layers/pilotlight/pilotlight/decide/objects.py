@@ -9,7 +9,7 @@ import datetime as dt
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from pilotlight.model import Backlog, ObjectVersion, Switched, as_json
+from pilotlight.model import Backlog, Measure, ObjectVersion, Switched, as_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -76,19 +76,20 @@ def unheard(before: Json, region: str, now: str, detail: str) -> Backlog:
     return Backlog(**{**as_json(known), "asked_at": now, "detail": detail})
 
 
-def metrics(seen: Backlog, now: str) -> dict[str, tuple[float, str]]:
+def measures(seen: Backlog, now: str) -> tuple[Measure, ...]:
     """Say what is published in DR: what was heard just now, and how old that is."""
-    found: dict[str, tuple[float, str]] = {}
+    found: list[Measure] = []
     if seen.measured_at:
-        found["ObjectsSeenAge"] = (max(0.0, (_moment(now) - _moment(seen.measured_at)).total_seconds()), "Seconds")
+        age = (_moment(now) - _moment(seen.measured_at)).total_seconds()
+        found.append(Measure("ObjectsSeenAge", max(0.0, age), "Seconds"))
     if seen.heard_at == seen.asked_at == now:
-        found |= {
-            "ObjectsPendingOperations": (float(seen.operations), "Count"),
-            "ObjectsPendingBytes": (float(seen.bytes), "Bytes"),
-            "ObjectsReplicationLatency": (float(seen.latency_seconds), "Seconds"),
-            "ObjectsFailedOperations": (float(seen.failed), "Count"),
-        }
-    return found
+        found += [
+            Measure("ObjectsPendingOperations", float(seen.operations), "Count"),
+            Measure("ObjectsPendingBytes", float(seen.bytes), "Bytes"),
+            Measure("ObjectsReplicationLatency", float(seen.latency_seconds), "Seconds"),
+            Measure("ObjectsFailedOperations", float(seen.failed), "Count"),
+        ]
+    return tuple(found)
 
 
 def backlog_from(note: Json) -> Backlog | None:
