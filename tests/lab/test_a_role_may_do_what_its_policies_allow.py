@@ -153,13 +153,14 @@ def test_reading_a_functions_concurrency_is_not_changing_it(lab: RunningLab) -> 
     code = (
         "import boto3\n"
         "def handler(event, context):\n"
-        "    lambdas = boto3.client('lambda')\n"
-        "    lambdas.get_function_concurrency(FunctionName='reader')\n"
-        "    lambdas.put_function_concurrency(FunctionName='reader', ReservedConcurrentExecutions=1)\n"
+        "    wanted = {'ReservedConcurrentExecutions': 1} if event == 'put' else {}\n"
+        "    ask = getattr(boto3.client('lambda'), event + '_function_concurrency')\n"
+        "    return ask(FunctionName='reader', **wanted)['ResponseMetadata']['HTTPStatusCode']\n"
     )
     functions = make_function(lab, DR, "reader", code, role=_role(lab, "reader", "lambda:GetFunctionConcurrency"))
 
-    refused = functions.invoke(FunctionName="reader")["Payload"].read()
+    assert functions.invoke(FunctionName="reader", Payload=b'"get"')["Payload"].read() == b"200"
+    refused = functions.invoke(FunctionName="reader", Payload=b'"put"')["Payload"].read()
     assert b"perform: lambda:PutFunctionConcurrency" in refused
 
 
