@@ -92,7 +92,9 @@ def _serve(settings: Settings, *, deploy: bool, verbose: bool) -> int:
             lab.ready = True
         if not stop.is_set():
             _say_ready(lab)
-            stop.wait()
+            # Not for ever at once: where another thread hears the signal, only one that wakes up handles it.
+            while not stop.wait(1):
+                pass
     return 0
 
 

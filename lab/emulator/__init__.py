@@ -79,7 +79,6 @@ def configure(lab: Lab) -> None:
             "LAMBDA_EXECUTOR": "local",
             # Permissions are enforced: see permissions.py.
             "AUTH": "true",
-            "MINISTACK_AUTOCREATE_AWS_MANAGED": "1",
             "IOT_MTLS_ENABLED": "0",
             "SFTP_ENABLED": "0",
             # A container engine of the machine is none of the lab's business: MiniStack would tidy up in it.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING, Any
 
 from lab.emulator import replace, wrap_resource
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 def install(_: Lab) -> None:
     """Add what is missing."""
     _conditions_on_the_region()
+    _names_of_its_own_in_each_region()
     _nested_stacks()
     _security_group_rules()
     _vpc_attributes()
@@ -35,6 +37,26 @@ def _conditions_on_the_region() -> None:
 
     for module in (engine, changesets, handlers, stacks):
         replace(module, "_evaluate_conditions", knowing_pseudo_parameters)
+
+
+def _names_of_its_own_in_each_region() -> None:
+    """Let what a template leaves unnamed be called something else in each region; on AWS the end of it is random.
+
+    MiniStack makes it of the stack's and the resource's names alone. Roles are known in all regions, so the second
+    region's stack of the same name would take the first one's roles and their policies away.
+    """
+    from ministack.core.responses import get_region
+    from ministack.services.cloudformation import provisioners
+
+    def name(original: Callable[..., str]) -> Callable[..., str]:
+        def named(*args: Any, **options: Any) -> str:
+            theirs = original(*args, **options)
+            suffix = hashlib.sha256(f"{theirs}:{get_region()}".encode()).hexdigest()[:13]
+            return theirs[:-13] + (suffix if options.get("lowercase") else suffix.upper())
+
+        return named
+
+    replace(provisioners, "_physical_name", name)
 
 
 def _nested_stacks() -> None:

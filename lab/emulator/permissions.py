@@ -6,15 +6,32 @@ So a permission that a template forgot, or grants too narrowly, fails in the lab
 
 from __future__ import annotations
 
+import json
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from lab.emulator import here, replace
+from lab.emulator import here, replace, requests
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from lab.world import Lab
+
+# What SAM attaches to the role of a function with `Tracing: Active`, which MiniStack does not know.
+# https://docs.aws.amazon.com/aws-managed-policy/latest/reference/AWSXrayWriteOnlyAccess.html
+_MANAGED: Final = {
+    "AWSXrayWriteOnlyAccess": (
+        "xray:PutTraceSegments",
+        "xray:PutTelemetryRecords",
+        "xray:GetSamplingRules",
+        "xray:GetSamplingTargets",
+        "xray:GetSamplingStatisticSummaries",
+    ),
+}
+
+# All that the request which is being answered needs; and what of it was refused.
+_needed: ContextVar[tuple[requests.Check, ...]] = ContextVar("_needed", default=())
+_refused: ContextVar[requests.Check | None] = ContextVar("_refused", default=None)
 
 # The role of the execution that this thread works for. Branches run in copies of their parent's context.
 _role: ContextVar[str] = ContextVar("_role", default="")
@@ -48,6 +65,9 @@ def install(lab: Lab) -> None:
         return lambda address, _secure: original(address, True)
 
     replace(app, "pin_request_origin", origin)
+    _know_managed_policies()
+    _ask_what_aws_asks()
+    _require_all_of_it(lab)
     _judge_state_machines(lab)
 
 
@@ -82,6 +102,116 @@ def may(lab: Lab, role: str, action: str, resource: str) -> bool:
     )
     policies = iam_evaluator._gather_role_policies(role.rsplit("/", 1)[-1], lab.account)
     return bool(iam_evaluator.evaluate(context, policies).decision == "Allow")
+
+
+def _know_managed_policies() -> None:
+    """Let an AWS-managed policy allow what AWS says it allows, and a deployment with one that is unknown fail.
+
+    MiniStack attaches a policy that it does not know and says nothing. It can also be told to make one up, which then
+    allows everything to whoever has it.
+    """
+    from ministack.services import iam
+
+    for name, actions in _MANAGED.items():
+        document = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": actions, "Resource": "*"}]}
+        arn = f"{iam._AWS_MANAGED_POLICY_PREFIX}{name}"
+        iam._aws_managed_policies[arn] = iam._make_aws_managed_record(name, json.dumps(document))
+
+    def missing(arn: str) -> str:
+        return "" if iam.policy_known(arn) else f"Policy {arn} does not exist or is not attachable."
+
+    def attach(original: Callable[[dict[str, Any], str], None]) -> Callable[[dict[str, Any], str], None]:
+        def attached(entity: dict[str, Any], arn: str) -> None:
+            if refusal := missing(arn):
+                raise ValueError(refusal)
+            original(entity, arn)
+
+        return attached
+
+    def answer(original: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        def answered(parameters: Any) -> Any:
+            if refusal := missing(iam._p(parameters, "PolicyArn")):
+                return iam._error(404, "NoSuchEntity", refusal, ns="iam")
+            return original(parameters)
+
+        return answered
+
+    replace(iam, "attach_managed_policy", attach)
+    replace(iam, "_attach_role_policy", answer)
+
+
+def _ask_what_aws_asks() -> None:
+    """Find out all that a request needs: see ``requests``."""
+    from ministack.core import iam_actions
+    from ministack.services import tagging
+
+    def name(original: Callable[..., str | None]) -> Callable[..., str | None]:
+        def named(service: str, method: str, path: str, headers: Any, *args: Any) -> str | None:
+            found = requests.name_action(service, method, path, original(service, method, path, headers, *args))
+            namespace = iam_actions.SERVICE_TO_IAM_NAMESPACE.get(service)
+            if found or not namespace or "authorization" not in headers:
+                return found
+            # MiniStack lets through what it cannot name; under a name that no policy has, it is refused.
+            return f"{namespace}:{method} {path}"
+
+        return named
+
+    def find(original: Callable[..., str]) -> Callable[..., str]:
+        def found(
+            service: str, method: str, path: str, headers: Any, body: bytes, parameters: Any, region: str, account: str
+        ) -> str:
+            _needed.set(())
+            _refused.set(None)
+            theirs = original(service, method, path, headers, body, parameters, region, account)
+            action = iam_actions.extract_iam_action(service, method, path, headers, body, parameters)
+            # S3 is judged by MiniStack alone, which knows its sources, batches and versions.
+            if action is None or service == "s3":
+                return theirs
+            needed = requests.checks(requests.read(action, path, body, parameters, region, account), theirs)
+            _needed.set(tuple(needed))
+            return needed[0].resource
+
+        return found
+
+    replace(iam_actions, "extract_iam_action", name)
+    replace(iam_actions, "extract_resource_arn", find)
+    tagging._RESOURCE_TAG_COLLECTORS["ec2"] = requests.tags_of_ec2
+
+
+def _require_all_of_it(lab: Lab) -> None:
+    """Refuse a request of which anything is not allowed, by the name of that. MiniStack judges one resource of it."""
+    from ministack.core import iam_actions, iam_evaluator
+
+    def enforce(original: Callable[..., Any]) -> Callable[..., Any]:
+        def enforced(
+            key: str, action: str, service: str, region: str, resource_arn: str = "*", service_context: Any = None
+        ) -> Any:
+            needed = _needed.get()
+            if not needed or (needed[0].action, needed[0].resource) != (action, resource_arn):
+                needed = (requests.Check(action, resource_arn),)
+            for check in needed:
+                denied = original(
+                    key, check.action, service, region, check.resource, {**(service_context or {}), **check.keys}
+                )
+                if denied is not None:
+                    _refused.set(check)
+                    who = getattr(denied, "principal_arn", "") or "somebody unknown"
+                    lab.log(f"denied: {who} may not {check.action} on {check.resource} in {region}, {check.keys}")
+                    return denied
+            return None
+
+        return enforced
+
+    def answer(original: Callable[..., Any]) -> Callable[..., Any]:
+        def answered(service: str, action: str, *args: Any, **kwargs: Any) -> Any:
+            if check := _refused.get():
+                action, kwargs["resource_arn"] = check.action, check.resource
+            return original(service, action, *args, **kwargs)
+
+        return answered
+
+    replace(iam_evaluator, "enforce", enforce)
+    replace(iam_actions, "access_denied_response", answer)
 
 
 def _judge_state_machines(lab: Lab) -> None:

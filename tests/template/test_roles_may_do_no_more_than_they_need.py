@@ -38,6 +38,7 @@ NO_RESOURCE_LEVEL = {
     "ssmmessages:CreateDataChannel",
     "ssmmessages:OpenControlChannel",
     "ssmmessages:OpenDataChannel",
+    "states:SendTaskSuccess",
     "tag:GetResources",
     "xray:GetSamplingRules",
     "xray:GetSamplingTargets",
@@ -178,6 +179,13 @@ def test_all_resources_only_where_there_is_nothing_narrower(name: str, statement
 @pytest.mark.parametrize(("name", "statement"), ALLOWED)
 def test_what_knows_a_resource_is_not_hidden_among_what_does_not(name: str, statement: Any) -> None:
     if statement.get("Sid", "").startswith("NoResourceLevelPermissions"):
+        assert many(statement["Resource"]) == ["*"]
+
+
+@pytest.mark.parametrize(("name", "statement"), ALLOWED)
+def test_what_knows_no_resource_is_given_none(name: str, statement: Any) -> None:
+    """With any other resource than "*" it is granted to nobody, and nothing says so before the day."""
+    if set(many(statement["Action"])) & NO_RESOURCE_LEVEL:
         assert many(statement["Resource"]) == ["*"]
 
 
