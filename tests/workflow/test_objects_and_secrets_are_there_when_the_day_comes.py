@@ -80,7 +80,7 @@ def test_dr_knows_what_has_not_left_the_active_region(operator: Operator) -> Non
     assert seen["bytes"] == len("the primary's") + len("never seen")
     names = operator.lab.client("cloudwatch").list_metrics(Namespace="PilotLight")["Metrics"]
     assert {"ObjectsPendingOperations", "ObjectsSeenAge"} <= {metric["MetricName"] for metric in names}
-    assert "had not left eu-west-1" in command(operator, "scripts/objects.py", "status")
+    assert "had not left eu-west-1" in command(operator, "-m", "scripts.status", "dev", DR)
 
 
 def test_s3_giving_up_rings_in_the_region_that_sends(operator: Operator) -> None:
@@ -185,7 +185,7 @@ def test_what_was_put_in_dr_is_in_the_primary_by_itself_and_nothing_echoes(opera
 def test_asked_again_it_copies_nothing_twice_and_finds_nothing_new(operator: Operator) -> None:
     before = versions(operator, DR)
     put(operator, DR, "refused/changed.txt", "second")
-    said = command(operator, "scripts/objects.py", "compare")
+    said = command(operator, "-m", "scripts.objects", "dev", DR)
     assert "had never crossed" not in said
     assert "1 written on both sides" in said
     assert versions(operator, DR) == before + 1
