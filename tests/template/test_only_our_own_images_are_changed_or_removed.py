@@ -100,7 +100,7 @@ def test_the_alarm_judges_the_standby_by_the_metric_that_the_function_puts() -> 
         "Environment": {"Ref": "Environment"},
         "Role": "standby",
     }
-    assert 'Role="active" if active else "standby"' in source
+    assert 'role="active" if active else "standby"' in source
     assert alarm["AlarmActions"] == [{"Ref": "TopicArn"}]
     # The region that is active puts nothing under this role.
     assert alarm["TreatMissingData"] == "notBreaching"

@@ -434,7 +434,7 @@ def test_a_failure_is_told_even_where_it_cannot_be_measured(world: World, monkey
     def refuse(*_: Any) -> None:
         raise ClientError({"Error": {"Code": "AccessDenied", "Message": ""}}, "PutMetricData")
 
-    monkeypatch.setattr(images, "measure", refuse)
+    monkeypatch.setattr("pilotlight.aws.metrics.put", refuse)
     error = {"Error": "PreconditionFailed", "Cause": json.dumps({"errorMessage": "the key is Disabled"})}
     assert world.ask("fail", error=error) == {"error": "PreconditionFailed", "cause": "the key is Disabled"}
     assert "the key is Disabled" in sent[0]
