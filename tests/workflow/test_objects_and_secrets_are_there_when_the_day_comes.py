@@ -67,6 +67,8 @@ def test_a_rotation_that_was_killed_half_way_is_finished_by_the_next(operator: O
 def test_dr_knows_what_has_not_left_the_active_region(operator: Operator) -> None:
     put(operator, PRIMARY, "crossed.txt", "before")
     operator.until(lambda: text(operator, DR, "crossed.txt") == "before", "an object crosses")
+    # An alarm judges what came after it was made, and looks at fifteen minutes.
+    operator.until(lambda: failed_alarm(operator)["StateValue"] == "OK", "the alarm has looked", 120)
     operator.lab.control("objects", "hold", prefix="held/")
     operator.lab.control("objects", "refuse", prefix="refused/")
     put(operator, PRIMARY, "held/both.txt", "the primary's")
@@ -81,6 +83,12 @@ def test_dr_knows_what_has_not_left_the_active_region(operator: Operator) -> Non
     names = operator.lab.client("cloudwatch").list_metrics(Namespace="PilotLight")["Metrics"]
     assert {"ObjectsPendingOperations", "ObjectsSeenAge"} <= {metric["MetricName"] for metric in names}
     assert "had not left eu-west-1" in command(operator, "-m", "scripts.status", "dev", DR)
+
+
+def failed_alarm(operator: Operator) -> dict[str, Any]:
+    found = operator.lab.client("cloudwatch", PRIMARY).describe_alarms(AlarmNames=["dev-objects-failed"])
+    alarm: dict[str, Any] = found["MetricAlarms"][0]
+    return alarm
 
 
 def test_s3_giving_up_rings_in_the_region_that_sends(operator: Operator) -> None:
