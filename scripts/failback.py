@@ -20,6 +20,7 @@ import boto3
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+INTERRUPTED = 130
 _NO_NEWS = ("Choice", "Pass", "Succeed", "Fail")
 
 
@@ -121,6 +122,34 @@ def follow(client: Any, arn: str, pause: float) -> dict[str, Any]:
         time.sleep(pause)
 
 
+def start_and_follow(client: Any, region: str, machine: str, given: dict[str, Any]) -> dict[str, Any] | None:
+    """Start a state machine and follow it to its end.
+
+    Parameters
+    ----------
+    machine
+        Its ARN.
+    given
+        Its input; empty for none.
+
+    Returns
+    -------
+    dict or None
+        The execution as it ended. None when the watching was ended, which does not end the execution.
+    """
+    arn = client.start_execution(
+        stateMachineArn=machine,
+        name=f"manual-{dt.datetime.now(dt.UTC):%Y%m%d-%H%M%S}",
+        **({"input": json.dumps(given)} if given else {}),
+    )["executionArn"]
+    print(f"started {arn}")
+    try:
+        return follow(client, arn, float(os.environ.get("POLL_SECONDS", "5")))
+    except KeyboardInterrupt:
+        print(f"\nIt goes on: aws stepfunctions describe-execution --region {region} --execution-arn {arn}")
+        return None
+
+
 def conclude(ended: dict[str, Any]) -> int:
     """Print how a failback ended and what is next, and return the exit status."""
     if ended["status"] != "SUCCEEDED":
@@ -159,21 +188,10 @@ def main(arguments: list[str]) -> int:
             f"By snapshot the service is down for {preview(environment, region, account, method)['freeze_estimate']}."
         )
         confirm(environment, f"a failback of {environment} with that downtime")
-    client = boto3.client("stepfunctions", region_name=region)
-    name = f"{environment}-dr-failback"
-    given = {} if method == "replica" else {"input": json.dumps({"method": method})}
-    arn = client.start_execution(
-        stateMachineArn=f"arn:aws:states:{region}:{account}:stateMachine:{name}",
-        name=f"manual-{dt.datetime.now(dt.UTC):%Y%m%d-%H%M%S}",
-        **given,
-    )["executionArn"]
-    print(f"started {arn}")
-    try:
-        ended = follow(client, arn, float(os.environ.get("POLL_SECONDS", "5")))
-    except KeyboardInterrupt:
-        print(f"\nIt goes on: aws stepfunctions describe-execution --region {region} --execution-arn {arn}")
-        return 130
-    return conclude(ended)
+    given = {} if method == "replica" else {"method": method}
+    machine = f"arn:aws:states:{region}:{account}:stateMachine:{environment}-dr-failback"
+    ended = start_and_follow(boto3.client("stepfunctions", region_name=region), region, machine, given)
+    return INTERRUPTED if ended is None else conclude(ended)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ Ctrl-C ends the watching, not the run. Ends 0 when the image is published in bot
 
 from __future__ import annotations
 
-import datetime as dt
 import json
 import os
 import sys
@@ -19,7 +18,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from scripts.failback import follow
+from scripts.failback import INTERRUPTED, start_and_follow
 
 _BRIEFLY = Config(connect_timeout=3, read_timeout=10, retries={"total_max_attempts": 2})
 
@@ -82,20 +81,10 @@ def main(arguments: list[str]) -> int:
     environment, primary, dr = [*arguments, *defaults[len(arguments) :]]
     region = active_region(environment, primary, dr)
     account = boto3.client("sts", region_name=region).get_caller_identity()["Account"]
-    client = boto3.client("stepfunctions", region_name=region)
-    given = {"input": json.dumps({"fresh": True})} if os.environ.get("FRESH") else {}
-    arn = client.start_execution(
-        stateMachineArn=f"arn:aws:states:{region}:{account}:stateMachine:{environment}-image",
-        name=f"manual-{dt.datetime.now(dt.UTC):%Y%m%d-%H%M%S}",
-        **given,
-    )["executionArn"]
-    print(f"started {arn}")
-    try:
-        ended = follow(client, arn, float(os.environ.get("POLL_SECONDS", "5")))
-    except KeyboardInterrupt:
-        print(f"\nIt goes on: aws stepfunctions describe-execution --region {region} --execution-arn {arn}")
-        return 130
-    return conclude(ended)
+    given = {"fresh": True} if os.environ.get("FRESH") else {}
+    machine = f"arn:aws:states:{region}:{account}:stateMachine:{environment}-image"
+    ended = start_and_follow(boto3.client("stepfunctions", region_name=region), region, machine, given)
+    return INTERRUPTED if ended is None else conclude(ended)
 
 
 if __name__ == "__main__":
