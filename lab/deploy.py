@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
+import shutil
+import time
 import tomllib
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,6 +40,11 @@ LISTENER_OFFSETS: Final = {PRIMARY: 10, DR: 11}
 """Both load balancers listen on this one machine: their ports are LAB_PORT plus this."""
 
 
+_BUILDS: Final = ROOT / ".aws-sam" / "lab"
+_BUILT_FROM: Final = ("template.yaml", "infra", "functions", "layers", "statemachine")
+_KEPT_SECONDS: Final = 86_400.0
+
+
 class DeployError(Exception):
     """A step of the deployment failed; the message ends with what the tool said."""
 
@@ -57,23 +65,18 @@ def deploy_both_regions(lab: Lab, stop: threading.Event) -> None:
         When a step failed.
     """
     steps = _Steps(lab, stop)
-    built = lab.home / "sam-build"
-    with _one_build_at_a_time():
-        steps.run(
-            "building with sam",
-            "sam-build",
-            [TOOLS / "sam", "build", "--cached", "--cache-dir", ROOT / ".aws-sam/lab-cache", "--build-dir", built],
-        )
+    place = _built(steps)
+    lab.report("build", lambda: str(place))
     zone = _hosted_zone(lab)
     for region, configuration in CONFIGURATIONS.items():
         steps.run(
             f"deploying {region} with sam ({configuration})",
             f"sam-deploy-{region}",
             [
-                *(TOOLS / "sam", "deploy", "--template-file", built / "template.yaml", "--region", region),
+                *(TOOLS / "sam", "deploy", "--template-file", place / "template.yaml", "--region", region),
                 *("--config-file", ROOT / "samconfig.toml", "--config-env", configuration),
                 *("--no-confirm-changeset", "--no-fail-on-empty-changeset", "--no-progressbar"),
-                *("--parameter-overrides", *_parameters(lab, region, configuration, built, zone)),
+                *("--parameter-overrides", *_parameters(lab, region, configuration, place, zone)),
             ],
         )
     _wait_for_instances(lab, stop)
@@ -150,6 +153,31 @@ class _Steps:
     def _wait(self, process: subprocess.Popen[bytes]) -> None:
         while process.poll() is None and not self._stop.wait(0.1):
             pass
+
+
+def _place() -> Path:
+    """Name a folder for the build of the files as they are now: a lab that runs keeps its own while they change."""
+    read = hashlib.sha256()
+    for name in _BUILT_FROM:
+        for path in sorted([ROOT / name, *(ROOT / name).rglob("*")]):
+            if path.is_file() and path.suffix != ".pyc":
+                read.update(f"{path.relative_to(ROOT)} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+    return _BUILDS / read.hexdigest()[:16]
+
+
+def _built(steps: _Steps) -> Path:
+    """Build, unless these very files were built before."""
+    with _one_build_at_a_time():
+        place = _place()
+        if not place.exists():
+            for old in _BUILDS.glob("*/"):
+                if time.time() - old.stat().st_mtime > _KEPT_SECONDS:
+                    shutil.rmtree(old, ignore_errors=True)
+            # A build that was cut off is not taken for one. Beside it, since the paths in it are relative.
+            part = place.with_suffix(".part")
+            steps.run("building with sam", "sam-build", [TOOLS / "sam", "build", "--no-cached", "--build-dir", part])
+            part.rename(place)
+    return place
 
 
 def _hosted_zone(lab: Lab) -> str:

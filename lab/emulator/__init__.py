@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _MODULES: Final = (
     "history",
     "workers",
+    "forks",
     "outage",
     "stepfunctions",
     "nested",

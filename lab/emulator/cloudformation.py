@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Any
 
+import yaml
+
 from lab.emulator import replace, wrap_resource
 
 if TYPE_CHECKING:
@@ -15,11 +17,22 @@ if TYPE_CHECKING:
 
 def install(_: Lab) -> None:
     """Add what is missing."""
+    _parse_in_c()
     _conditions_on_the_region()
     _names_of_its_own_in_each_region()
     _nested_stacks()
     _security_group_rules()
     _vpc_attributes()
+
+
+def _parse_in_c() -> None:
+    """Parse templates with libyaml: in Python, the largest takes seconds, several times in a deployment."""
+    from ministack.services.cloudformation import engine
+
+    class Loader(yaml.CSafeLoader):
+        yaml_constructors = engine.CfnLoader.yaml_constructors
+
+    engine.CfnLoader = Loader
 
 
 def _conditions_on_the_region() -> None:

@@ -105,7 +105,7 @@ class RunningLab:
         ended = subprocess.run(
             [
                 *(ROOT / ".venv/bin/sam", "deploy", "--region", region),
-                *("--template-file", f"{self.status()['home']}/sam-build/template.yaml"),
+                *("--template-file", f"{self.status()['build']}/template.yaml"),
                 *("--config-file", ROOT / "samconfig.toml", "--config-env", _CONFIGURATIONS[region]),
                 # Quoted: a schedule has blanks in it.
                 *("--parameter-overrides", *[f'{name}="{value}"' for name, value in parameters.items() if value]),

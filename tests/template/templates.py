@@ -15,7 +15,8 @@ ROOT = Path(__file__).parents[2]
 type Json = dict[str, Any]
 
 
-class _Loader(yaml.SafeLoader):
+# Parsed in C where libyaml is there: in Python it takes seconds.
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
     pass
 
 

@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 
+from pilotlight.aws import clients
+
 from .templates import MAIN, ROOT, TEMPLATES, functions, ids, resources
 
 FUNCTIONS = functions()
@@ -30,6 +32,14 @@ def test_a_function_ends_by_itself_and_is_traced_and_logged(name: str) -> None:
     assert function["Tracing"] == "Active"
     assert function["Runtime"] == "python3.13"
     assert function["LoggingConfig"] == {"LogGroup": {"Ref": "FunctionsLog"}}
+
+
+def test_a_call_that_hangs_is_given_up_before_its_function_is_ended() -> None:
+    config: Any = clients._NEAR
+    tries = config.retries["total_max_attempts"]
+    # The standard mode waits at most a second before its second try.
+    longest = tries * (config.connect_timeout + config.read_timeout) + (tries - 1)
+    assert longest < min(function["Timeout"] for function in FUNCTIONS.values())
 
 
 def test_the_sample_function_ends_by_itself_and_is_traced_and_logged() -> None:

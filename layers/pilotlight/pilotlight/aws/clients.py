@@ -21,7 +21,8 @@ import boto3
 from botocore.config import Config
 
 # Retries below are short because the state machines retry by name; adaptive, because recovery is when APIs throttle.
-_NEAR = Config(connect_timeout=3, read_timeout=10, retries={"total_max_attempts": 3, "mode": "standard"})
+# Two tries of a call that hangs end before the function does (30 s), so that the step fails saying what did not answer.
+_NEAR = Config(connect_timeout=3, read_timeout=10, retries={"total_max_attempts": 2, "mode": "standard"})
 # Long enough for a function of the other side that starts cold inside its network. Once: the state machines retry.
 _PATIENT = Config(connect_timeout=3, read_timeout=15, retries={"total_max_attempts": 1, "mode": "standard"})
 # Work in bulk that nobody waits for: it slows down when it is throttled, instead of failing or of starving others.
