@@ -29,20 +29,33 @@ def _policy(statement: dict[str, Any]) -> str:
     return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
 
 
-def make_function(lab: RunningLab, region: str, name: str, code: str, *, role: str = ROLE, **properties: Any) -> Any:
+def make_function(
+    lab: RunningLab, region: str, name: str, code: str, *, role: str = ROLE, timeout: int = 30, **properties: Any
+) -> Any:
     """Create a Python function from its source and return its client."""
-    archive = io.BytesIO()
-    with zipfile.ZipFile(archive, "w") as files:
-        files.writestr("app.py", code)
     client = lab.client("lambda", region)
     client.create_function(
         FunctionName=name,
         Runtime="python3.13",
         Role=role,
         Handler="app.handler",
-        Timeout=30,
-        Code={"ZipFile": archive.getvalue()},
+        Timeout=timeout,
+        Code={"ZipFile": _archive("app.py", code)},
         **properties,
     )
     lab.wait_until(lambda: client.get_function_configuration(FunctionName=name)["State"] == "Active")
     return client
+
+
+def make_layer(lab: RunningLab, region: str, name: str, module: str, code: str) -> str:
+    """Publish a layer with one Python module and return its version's ARN."""
+    archive = _archive(f"python/{module}.py", code)
+    published = lab.client("lambda", region).publish_layer_version(LayerName=name, Content={"ZipFile": archive})
+    return str(published["LayerVersionArn"])
+
+
+def _archive(name: str, text: str) -> bytes:
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as files:
+        files.writestr(name, text)
+    return archive.getvalue()

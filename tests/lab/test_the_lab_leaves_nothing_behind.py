@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 
+from tests.lab.functions import make_function, make_layer, make_role
 from tests.lab.running import DR, PRIMARY, ROOT, RunningLab
 
 if TYPE_CHECKING:
@@ -50,6 +51,10 @@ def test_after_a_signal_with_a_database_running_and_a_caller_hanging(
     scratch: Path, tmp_path: Path, number: signal.Signals
 ) -> None:
     lab = RunningLab("--no-deploy", log=tmp_path / "output", scale=200, ready_within=60)
+    make_role(lab)
+    layer = make_layer(lab, DR, "layer", "brought", "")
+    make_function(lab, DR, "forked", "def handler(event, context):\n    return 1\n", Layers=[layer])
+    assert lab.client("lambda", DR).invoke(FunctionName="forked")["Payload"].read() == b"1"
     lab.client("rds", DR).create_db_instance(
         DBInstanceIdentifier="left",
         Engine="mysql",
