@@ -71,8 +71,8 @@ unit: setup ## Tests that need no lab: the core, the functions, the templates
 
 .PHONY: lab-tests
 lab-tests: setup mariadb ## Tests in the lab: two deployed regions, real databases, whole workflows
-	@# Side by side, a file each: they wait more than they work.
-	python -m pytest --numprocesses $(JOBS) --dist loadfile $(wildcard tests/lab tests/workflow)
+	@# Side by side, a file each: they wait more than they work. The long ones first, or the last of them runs alone.
+	python -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder tests/workflow tests/lab
 
 ##@ On AWS
 

@@ -99,6 +99,18 @@ class Operator:
             if "stateEnteredEventDetails" in event
         ]
 
+    def never_waited_for_the_primary(self, arn: str) -> None:
+        """See that nothing on a failover's way asked the primary: the one call that speaks to it was handed over."""
+        scheduled = [
+            one["taskScheduledEventDetails"] for one in self.history(arn) if "taskScheduledEventDetails" in one
+        ]
+        spoke = [task for task in scheduled if "dev-dr-fence" in task["parameters"]]
+        assert len(spoke) == 1
+        assert '"InvocationType":"Event"' in spoke[0]["parameters"].replace(" ", "")
+        assert all(
+            f'"{PRIMARY}"' not in task["parameters"].split('"plan"')[0] for task in scheduled if task not in spoke
+        )
+
     def children(self, arn: str) -> list[str]:
         """List the executions that an execution has started so far and waited for."""
         return [

@@ -236,10 +236,11 @@ def test_a_failover_starts_from_the_newest_good_one_and_says_its_age(operator: O
     told = Mailbox(operator, DR, "dev-dr-notifications")
 
     operator.lab.set_scale(20)
-    operator.lab.lose(PRIMARY)
+    operator.lab.lose(PRIMARY, "reset")
     arn = operator.start()
     ended = operator.end_of(arn)
     assert ended.status == "SUCCEEDED", ended.cause
+    operator.never_waited_for_the_primary(arn)
     (plan,) = [
         json.loads(event["stateExitedEventDetails"]["output"])
         for event in operator.history(arn)
