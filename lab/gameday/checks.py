@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from lab.gameday.model import Check, Phase, Timeline, Writes
+from lab.gameday.numbers import whole
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -151,7 +152,7 @@ def closed_itself(region: str, returned: float | None, shut: float | None) -> Ch
     Check
         With how long it took.
     """
-    took = f"closed {shut - returned:.0f} AWS seconds after it was back" if shut and returned else "it stayed open"
+    took = f"closed {whole(shut - returned)} AWS seconds after it was back" if shut and returned else "it stayed open"
     return Check(f"{region} closes itself when it comes back", shut is not None, took, "reprotect")
 
 
@@ -293,7 +294,7 @@ def _restored(phase: Phase, region: str) -> Check:
     return Check(
         "The service is back",
         after > 0,
-        f"first write acknowledged by {region} {phase.rto_seconds:.0f} AWS seconds after the loss, {after} since",
+        f"first write acknowledged by {region} {whole(phase.rto_seconds)} AWS seconds after the loss, {after} since",
     )
 
 
@@ -393,7 +394,7 @@ def _frozen(phase: Phase, region: str) -> Check:
     return Check(
         name,
         True,
-        f"nobody could order for {phase.freeze_seconds:.0f} AWS seconds: closed, proven, promoted",
+        f"nobody could order for {whole(phase.freeze_seconds)} AWS seconds: closed, proven, promoted",
         phase.name,
     )
 

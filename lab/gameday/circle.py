@@ -17,6 +17,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from lab.gameday import audit, checks, load
 from lab.gameday.cloud import Control, NotThereError, Region
 from lab.gameday.model import Divergence, LabTime, Milestone, Phase, Stray, Timeline, Writes
+from lab.gameday.numbers import whole
 from lab.gameday.terminal import clock
 from lab.gameday.watch import GameDayError, Watched, Watcher
 from lab.gameday.workload import Follower, Target, Workload, WriteLog
@@ -401,7 +402,7 @@ class Circle:
                 found.home = self._served(primary, found.failback_from)
                 self._go_home(workload)
         freeze = self._freeze(switch)
-        self._brief("failback", f"frozen for {freeze:.0f} AWS s" if freeze is not None else "not served again")
+        self._brief("failback", f"frozen for {whole(freeze)} AWS s" if freeze is not None else "not served again")
         return found.failed_back.execution.status == "SUCCEEDED" and found.home is not None
 
     def _home(self) -> None:
@@ -573,7 +574,7 @@ class Circle:
             cause=watched.execution.cause,
             output=watched.execution.output,
             work_seconds=path.work_seconds,
-            work_note=f"the execution's {path.end - path.start:.0f} AWS s without {path.wait_seconds:.0f} s in "
+            work_note=f"the execution's {whole(path.end - path.start)} AWS s without {whole(path.wait_seconds)} s in "
             f"{path.waits} waits on its critical path; a function's real milliseconds count × the scale",
             milestones=(Milestone("started", path.start - zero), Milestone("ended", path.end - zero)),
         )

@@ -16,6 +16,7 @@ from lab.gameday import series
 from lab.gameday.circle import GIVE_UP, Circle, Options
 from lab.gameday.cloud import Control, Region
 from lab.gameday.draw import Draw, any_seed, draw, seeds
+from lab.gameday.numbers import shares, whole
 from lab.gameday.report import Report, write
 from lab.gameday.terminal import Terminal, clock
 from lab.gameday.watch import PROJECT, GameDayError
@@ -173,15 +174,16 @@ class GameDay:
         failover, reprotect, back = (found.get(name) for name in ("failover", "reprotect", "failback"))
         if failover and failover.rto_seconds is not None:
             terminal.line(
-                f"  Recovery time    {failover.rto_seconds:.0f} AWS s ({clock(failover.rto_seconds)[1:]} min), "
+                f"  Recovery time    {whole(failover.rto_seconds)} AWS s ({clock(failover.rto_seconds)[1:]} min), "
                 f"lab seconds × {report.time_scale:g}"
             )
             if failover.breakdown:
-                parts = ", ".join(f"{name} {seconds:.0f}" for name, seconds in failover.breakdown.items())
+                consists = shares(failover.breakdown, failover.rto_seconds)
+                parts = ", ".join(f"{name} {seconds}" for name, seconds in consists.items())
                 terminal.line(f"  Of that          {parts} (started by {failover.trigger})")
         if back and back.freeze_seconds is not None:
             terminal.line(
-                f"  Freeze           {back.freeze_seconds:.0f} AWS s ({clock(back.freeze_seconds)[1:]} min) without "
+                f"  Freeze           {whole(back.freeze_seconds)} AWS s ({clock(back.freeze_seconds)[1:]} min) without "
                 "writes on the way home"
             )
         lost = report.writes.lost
@@ -265,13 +267,13 @@ class GameDay:
         failover, back = told.get("failover") or {}, told.get("failback") or {}
         if failover.get("rto_seconds") is not None:
             terminal.line(
-                f"  Recovery time    {failover['rto_seconds']:.0f} AWS s at worst, "
-                f"{failover['rto_seconds_median']:.0f} in the middle"
+                f"  Recovery time    {whole(failover['rto_seconds'])} AWS s at worst, "
+                f"{whole(failover['rto_seconds_median'])} at the median"
             )
         if back.get("freeze_seconds") is not None:
             terminal.line(
-                f"  Freeze           {back['freeze_seconds']:.0f} AWS s at worst, "
-                f"{back['freeze_seconds_median']:.0f} in the middle"
+                f"  Freeze           {whole(back['freeze_seconds'])} AWS s at worst, "
+                f"{whole(back['freeze_seconds_median'])} at the median"
             )
         writes = told["writes"]
         by_phase = ", ".join(f"{told[name]['writes']['lost']} in {name}" for name in told["phases"])

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
 
+from lab.gameday.numbers import tenth
+
 SCHEMA: Final = 1
 
 
@@ -270,13 +272,13 @@ class Phase:
         """
         data = asdict(self)
         data["steps"] = [
-            {**asdict(step), "start": _tenth(step.start), "end": _tenth(step.end), "seconds": _tenth(step.seconds)}
+            {**asdict(step), "start": tenth(step.start), "end": tenth(step.end), "seconds": tenth(step.seconds)}
             for step in self.steps
         ]
         for key in ("rto_seconds", "freeze_seconds", "work_seconds", "seconds", "started", "zero_at"):
-            data[key] = None if data[key] is None else _tenth(data[key])
+            data[key] = None if data[key] is None else tenth(data[key])
         data["breakdown"] = _parts(self.breakdown, data["rto_seconds"])
-        data["milestones"] = [{"name": each.name, "at": _tenth(each.at)} for each in self.milestones]
+        data["milestones"] = [{"name": each.name, "at": tenth(each.at)} for each in self.milestones]
         if self.stray is None:
             del data["stray"], data["divergence"]
         else:
@@ -293,12 +295,8 @@ class Phase:
 
 def _parts(parts: dict[str, float], whole: float | None) -> dict[str, float]:
     """Round parts so that they still add up to the whole: the largest takes what is left over."""
-    rounded = {name: _tenth(seconds) for name, seconds in parts.items()}
+    rounded = {name: tenth(seconds) for name, seconds in parts.items()}
     if rounded and whole is not None:
         largest = max(rounded, key=lambda name: rounded[name])
-        rounded[largest] = _tenth(rounded[largest] + whole - sum(rounded.values()))
+        rounded[largest] = tenth(rounded[largest] + whole - sum(rounded.values()))
     return rounded
-
-
-def _tenth(seconds: float) -> float:
-    return round(seconds, 1)

@@ -1,6 +1,71 @@
-"""How numbers and moments are written for people."""
+"""How numbers and moments are rounded and written for people.
+
+Here alone is rounded: the terminal has the raw value and the report its tenth, and both have to say the same.
+"""
 
 from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+def tenth(seconds: float) -> float:
+    """Round to a tenth, half away from zero. What was rounded stays as it is.
+
+    Parameters
+    ----------
+    seconds
+        AWS seconds; may be negative.
+
+    Returns
+    -------
+    float
+        As the report holds it.
+    """
+    # No -0.0, which would be written with its sign.
+    return math.copysign(math.floor(abs(seconds) * 10 + 0.5) / 10, seconds) + 0.0
+
+
+def whole(seconds: float) -> int:
+    """Round the tenth to a second, half away from zero: the same of a value and of its tenth.
+
+    Parameters
+    ----------
+    seconds
+        AWS seconds; may be negative.
+
+    Returns
+    -------
+    int
+        As people are told it.
+    """
+    rounded = tenth(seconds)
+    return math.floor(rounded + 0.5) if rounded >= 0 else -math.floor(0.5 - rounded)
+
+
+def shares(parts: Mapping[str, float], total: float) -> dict[str, int]:
+    """Round parts to seconds that add up to the rounded total: the largest takes what is left over.
+
+    Parameters
+    ----------
+    parts
+        AWS seconds by name.
+    total
+        What they are the parts of.
+
+    Returns
+    -------
+    dict[str, int]
+        In the same order.
+    """
+    rounded = {name: whole(seconds) for name, seconds in parts.items()}
+    if rounded:
+        largest = max(parts, key=lambda name: tenth(parts[name]))
+        rounded[largest] += whole(total) - sum(rounded.values())
+    return rounded
 
 
 def number(value: int | None) -> str:
@@ -32,10 +97,10 @@ def duration(seconds: float) -> str:
     str
         For example ``3 min 44 s``.
     """
-    whole = round(seconds)
-    if whole < 100:
-        return f"{whole} s"
-    minutes, rest = divmod(whole, 60)
+    rounded = whole(seconds)
+    if rounded < 100:
+        return f"{rounded} s"
+    minutes, rest = divmod(rounded, 60)
     return f"{minutes} min {rest} s" if rest else f"{minutes} min"
 
 
@@ -52,7 +117,7 @@ def short(seconds: float) -> str:
     str
         For example ``4.2 s``.
     """
-    return f"{seconds:.1f} s" if seconds < 9.95 else duration(seconds)
+    return f"{tenth(seconds):.1f} s" if tenth(seconds) < 10 else duration(seconds)
 
 
 def big(seconds: float) -> str:
@@ -68,10 +133,10 @@ def big(seconds: float) -> str:
     str
         With small units.
     """
-    whole = round(seconds)
-    if whole < 100:
-        return f"{whole}<small> s</small>"
-    return f"{whole // 60}<small> min</small> {whole % 60:02}<small> s</small>"
+    rounded = whole(seconds)
+    if rounded < 100:
+        return f"{rounded}<small> s</small>"
+    return f"{rounded // 60}<small> min</small> {rounded % 60:02}<small> s</small>"
 
 
 def clock(seconds: float) -> str:
@@ -87,6 +152,6 @@ def clock(seconds: float) -> str:
     str
         Minutes and seconds.
     """
-    whole = round(abs(seconds))
-    sign = "−" if seconds < 0 and whole else ""
-    return f"{sign}{whole // 60}:{whole % 60:02}"
+    rounded = whole(abs(seconds))
+    sign = "−" if seconds < 0 and rounded else ""
+    return f"{sign}{rounded // 60}:{rounded % 60:02}"

@@ -13,7 +13,7 @@ from string import Template
 from typing import TYPE_CHECKING, Any, Final
 
 from lab.gameday.figures import chart, keys, overview
-from lab.gameday.numbers import big, clock, duration, number
+from lab.gameday.numbers import big, clock, duration, number, shares
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -214,13 +214,13 @@ def _tiles(report: Data) -> str:
         rto = failover["rto_seconds"]
         note = f"from the loss to the first order acknowledged by {report['regions']['dr']}; lab seconds ×\u00a0{scale}"
         if several and rto is not None:
-            note = f"at worst, {duration(failover['rto_seconds_median'])} in the middle; lab seconds × {scale}"
+            note = f"at worst, {duration(failover['rto_seconds_median'])} at the median; lab seconds × {scale}"
         tiles.append(_tile("Recovery time", big(rto) if rto is not None else "never", "good" if rto else "bad", note))
     if home:
         freeze = home["freeze_seconds"]
         note = f"nobody could order: {report['regions']['dr']} closed, proven, {report['regions']['primary']} promoted"
         if several and freeze is not None:
-            note = f"at worst, {duration(home['freeze_seconds_median'])} in the middle"
+            note = f"at worst, {duration(home['freeze_seconds_median'])} at the median"
         tiles.append(
             _tile(
                 "Planned downtime",
@@ -389,7 +389,7 @@ def _breakdown(phase: Data) -> str:
     )
     legend = "".join(
         f'<span><i class="{escape(name)}"></i><b>{duration(seconds)}</b> {escape(_MEANS.get(name, name))}</span>'
-        for name, seconds in parts.items()
+        for name, seconds in shares(parts, total).items()
     )
     by = "by hand" if phase["trigger"] == "manual" else f"by {phase['trigger']}"
     return (

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from lab.gameday import audit
 from lab.gameday.checks import all_held
+from lab.gameday.numbers import tenth
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -159,4 +160,4 @@ def _checks(circles: Sequence[Held]) -> list[Data]:
 
 
 def _tenth(seconds: float | None) -> float | None:
-    return None if seconds is None else round(seconds, 1)
+    return None if seconds is None else tenth(seconds)

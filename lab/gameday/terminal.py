@@ -10,6 +10,8 @@ import shutil
 import threading
 from typing import TYPE_CHECKING, Final, Literal
 
+from lab.gameday.numbers import whole
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import TextIO
@@ -183,7 +185,7 @@ def clock(seconds: float) -> str:
     str
         For example ``+3:07``.
     """
-    whole = round(abs(seconds))
-    sign = "-" if seconds < 0 and whole else "+"
-    hours, minutes = divmod(whole // 60, 60)
-    return f"{sign}{hours}:{minutes:02}:{whole % 60:02}" if hours else f"{sign}{minutes}:{whole % 60:02}"
+    rounded = whole(abs(seconds))
+    sign = "-" if seconds < 0 and rounded else "+"
+    hours, minutes = divmod(rounded // 60, 60)
+    return f"{sign}{hours}:{minutes:02}:{rounded % 60:02}" if hours else f"{sign}{minutes}:{rounded % 60:02}"

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from lab.gameday import timeline
 from lab.gameday.cloud import ACCESS_KEY
+from lab.gameday.numbers import whole
 from lab.gameday.terminal import clock
 
 if TYPE_CHECKING:
@@ -305,4 +306,4 @@ def _at_work(watched: Watched) -> list[str]:
 def _took(step: Step) -> str:
     looks = f", looked {step.visits} times" if step.visits > 1 else ""
     again = f", {step.retries} retries" if step.retries else ""
-    return f": {step.seconds:.0f} s{looks}{again}"
+    return f": {whole(step.seconds)} s{looks}{again}"
