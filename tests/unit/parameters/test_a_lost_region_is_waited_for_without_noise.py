@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -38,6 +39,7 @@ def lost(two: Regions, monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.Monke
 
 
 def unanswered(region: str = DR) -> list[float]:
+    now = dt.datetime.now(dt.UTC)
     found = boto3.client("cloudwatch", region_name=region).get_metric_data(
         MetricDataQueries=[
             {
@@ -53,8 +55,8 @@ def unanswered(region: str = DR) -> list[float]:
                 },
             }
         ],
-        StartTime="2020-01-01T00:00:00Z",
-        EndTime="2100-01-01T00:00:00Z",
+        StartTime=now - dt.timedelta(hours=1),
+        EndTime=now + dt.timedelta(hours=1),
     )
     return [float(value) for value in found["MetricDataResults"][0]["Values"]]
 
