@@ -89,7 +89,8 @@ def _target(call: Call) -> Target:
             raise
         logger.warning("Parameter Store does not answer: what it said last stands", error=str(error))
         return _last[call.environment.name]
-    target = Target(probing_from(configuration, path), entrance_from(entrance, name))
+    regions = (call.environment.primary_region, call.environment.dr_region)
+    target = Target(probing_from(configuration, path, regions), entrance_from(entrance, name))
     _last[call.environment.name] = target
     return target
 

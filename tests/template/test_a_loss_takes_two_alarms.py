@@ -112,12 +112,20 @@ def test_the_probe_reads_what_the_template_writes() -> None:
         if key.startswith("Config")
     }
     values = {key: str(MAIN["Parameters"][parameter]["Default"]) for key, parameter in written.items()}
-    probing = probing_from(values, "/dev/pilotlight/config")
+    probing = probing_from(values, "/dev/pilotlight/config", ("eu-west-1", "eu-central-1"))
     assert (probing.health_path, probing.deep_health_path, probing.rounds) == ("/health", "/health/deep", 4)
-    assert len(probing.witnesses) == 2
-    # In neither of the two regions of the example, nor in one that another shares its fate with.
-    for region in (MAIN["Parameters"][which]["Default"] for which in ("PrimaryRegion", "DrRegion")):
-        assert not [url for url in probing.witnesses if region in url]
+    assert len(probing.witnesses) == 4
+
+
+@pytest.mark.parametrize("dr", ["us-west-2", "ap-southeast-1", "ap-southeast-2", "eu-central-1"])
+@pytest.mark.parametrize("primary", ["us-west-2", "sa-east-1", "eu-west-1"])
+def test_two_witnesses_are_left_whichever_the_two_regions_are(primary: str, dr: str) -> None:
+    """And none is in DR: it would answer a DR that is cut off, which would never count as blind then."""
+    values = {"witness-urls": MAIN["Parameters"]["WitnessUrls"]["Default"], "probes-per-minute": "4"}
+    values |= {"health-path": "/health", "deep-health-path": "-"}
+    probing = probing_from(values, "/dev/pilotlight/config", (primary, dr))
+    assert len(probing.witnesses) >= 2
+    assert not [url for url in probing.witnesses if primary in url or dr in url]
 
 
 def test_a_missed_look_is_not_made_up_for() -> None:

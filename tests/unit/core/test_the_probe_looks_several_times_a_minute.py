@@ -173,6 +173,21 @@ def test_nothing_that_is_watched_makes_it_fail(world: World, nothing: Exception)
     assert not {"ProbeFailed", "ReplicaLostSource", "ReplicaLag"} & set(world.put[0])
 
 
+def test_a_dr_that_is_cut_off_is_blind_whatever_its_own_region_answers(world: World) -> None:
+    world.configure(witness_urls=f"https://dynamodb.{DR}.amazonaws.com/own,{WITNESS}")
+    world.answers = {"/health": SILENT, "/health/deep": SILENT, "/ping": SILENT, "/own": WELL}
+    world.minute()
+    assert [put["ProbeBlind"] for put in world.put] == [1, 1, 1, 1]
+    assert world.note("watch")["blind_since"]
+    assert not [path for _, path in world.asked if path == "/own"]
+
+
+def test_witnesses_in_the_two_regions_alone_are_named_with_the_way_out(world: World) -> None:
+    world.configure(witness_urls=f"https://dynamodb.{DR}.amazonaws.com/ping,https://S3.{PRIMARY.upper()}.amazonaws.com")
+    with pytest.raises(PreconditionFailed, match=r"config/witness-urls names only .* \(WitnessUrls\), or - for none"):
+        world.minute()
+
+
 def test_a_replica_is_asked_where_it_was_when_rds_is_away(world: World) -> None:
     world.minute()
     world.database = TransientError("RDS is throttled")
