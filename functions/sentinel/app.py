@@ -143,10 +143,15 @@ def _functions(call: Call) -> _Done:
     environment, lambdas = call.environment, clients.near("lambda")
     name = f"{environment.prefix}/config/workload-functions"
     named = functions_named(parameters.values((name,)).get(name, ""))
-    changes = decide.silenced(workload.functions(environment.name, named, None, lambdas))
+    seen = workload.standing(environment.name, named, None, lambdas)
+    if seen.missing:
+        logger.info("named, and not in this region: there is nothing to close", functions=seen.missing)
+    trouble = "; ".join(f"{name}: {reason}" for name, reason in seen.failed.items())
+    changes = decide.silenced(seen.found)
     if not changes or not _still(call):
-        return _Done()
-    return _each({change.function: partial(workload.apply, [change], lambdas) for change in changes}, "off")
+        return _Done(reason=trouble)
+    done = _each({change.function: partial(workload.apply, [change], lambdas) for change in changes}, "off")
+    return _Done(done.did, "; ".join(reason for reason in (trouble, done.reason) if reason))
 
 
 def _database(call: Call, verdict: decide.Verdict, epoch: int) -> _Done:
