@@ -52,6 +52,23 @@ def test_one_signal_alone_acts_on_nothing_and_everything_else_tells(alarm: str) 
     assert len(ALARMS[alarm]["AlarmDescription"]) > 40
 
 
+def test_no_mail_says_that_a_lost_primary_is_well() -> None:
+    """After a failover nobody looks at the primary: what it is judged by has no data, and that is no sign of life."""
+    for alarm in ("PrimaryLost", "DeepProbeFailed", "ObserversUnhealthy"):
+        assert "OKActions" not in DETECTION[alarm]["Properties"], alarm
+    ends = DETECTION["PrimaryLost"]["Properties"]["AlarmDescription"]["Fn::Sub"]
+    assert "does not mean that the primary is back" in ends
+    assert "${Environment}-dr-failover" in ends
+    assert (ROOT / "docs/runbooks/failover.md").exists()
+
+
+def test_checkers_that_are_against_the_primary_for_ever_are_told_of() -> None:
+    alarm = ALARMS["ObserversUnhealthy"]
+    assert (alarm["MetricName"], alarm["Statistic"], alarm["Threshold"]) == ("ObserversHealthy", "Maximum", 1)
+    assert alarm["ComparisonOperator"] == "LessThanThreshold"
+    assert alarm["Period"] * alarm["EvaluationPeriods"] == 900
+
+
 def test_a_lag_is_judged_on_both_sides() -> None:
     behind, broken = ALARMS["ReplicaLag"], ALARMS["ReplicaBroken"]
     assert behind["MetricName"] == broken["MetricName"] == "ReplicaLag"
