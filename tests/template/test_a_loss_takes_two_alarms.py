@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
 from typing import Any
 
 import pytest
@@ -169,6 +170,41 @@ def test_a_hint_of_aws_starts_nothing(template: str) -> None:
         {"Ref": "FunctionArn"},
         {"Fn::Sub": "arn:${AWS::Partition}:events:${DrRegion}:${AWS::AccountId}:event-bus/default"},
     )
+
+
+def _holds(condition: Any, values: dict[str, str]) -> bool:
+    (how, parts), *_ = condition.items()
+    if how == "Fn::Not":
+        return not _holds(parts[0], values)
+    assert how == "Fn::Equals"
+    left, right = (values[part["Ref"]] if isinstance(part, dict) else part for part in parts)
+    return bool(left == right)
+
+
+@pytest.mark.parametrize(
+    ("primary", "dr", "here", "taken"),
+    [
+        ("eu-west-1", "eu-central-1", "us-west-2", True),
+        ("eu-west-1", "eu-central-1", "us-east-1", False),
+        ("eu-west-1", "us-west-2", "us-west-2", False),
+        ("us-west-2", "us-east-2", "us-east-1", True),
+        ("us-west-2", "us-east-2", "us-west-2", False),
+        ("us-west-2", "us-east-1", "us-east-1", False),
+    ],
+)
+def test_the_hint_is_fetched_where_aws_leaves_it(primary: str, dr: str, here: str, taken: bool) -> None:
+    values = {"PrimaryRegion": primary, "DrRegion": dr, "AWS::Region": here}
+    asserted = [
+        _holds(assertion["Assert"], values)
+        for rule in TEMPLATES["health-forward"]["Rules"].values()
+        if _holds(rule["RuleCondition"], values)
+        for assertion in rule["Assertions"]
+    ]
+    assert len(asserted) == 2
+    assert all(asserted) is taken
+    if taken:
+        made = ["make", "-n", "deploy-health", f"PRIMARY_REGION={primary}"]
+        assert f"--region {here} " in subprocess.run(made, cwd=ROOT, capture_output=True, text=True, check=True).stdout
 
 
 def test_what_brings_the_hint_may_do_nothing_else() -> None:
