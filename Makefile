@@ -7,6 +7,8 @@ SHELL := /bin/bash
 ENVIRONMENT    ?= dev
 PRIMARY_REGION ?= eu-west-1
 DR_REGION      ?= eu-central-1
+# Where AWS Health sends what it says of another region: those about us-west-2 itself go to us-east-1.
+HEALTH_REGION  ?= $(if $(filter us-west-2,$(PRIMARY_REGION)),us-east-1,us-west-2)
 # Test processes side by side.
 JOBS           ?= 2
 CYCLES         ?= 3
@@ -90,7 +92,8 @@ deploy-dr: build ## Deploy the DR region (samconfig.toml: ENVIRONMENT-dr)
 
 .PHONY: deploy-health
 deploy-health: setup ## Bring AWS Health's events to DR from us-west-2, where DR is another region (ENVIRONMENT-health)
-	sam deploy --template-file infra/health-forward.yaml --config-env $(ENVIRONMENT)-health --no-fail-on-empty-changeset
+	sam deploy --template-file infra/health-forward.yaml --config-env $(ENVIRONMENT)-health --region $(HEALTH_REGION) \
+	  --no-fail-on-empty-changeset
 
 .PHONY: image
 image: setup ## Publish an image of the running application in both regions, from whichever is active (FRESH=1: a new one)

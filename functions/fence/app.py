@@ -57,8 +57,9 @@ def _compute(environment: Environment, source: str) -> str:
 
 def _functions(environment: Environment, names: tuple[str, ...], source: str) -> str:
     client = clients.far("lambda", source)
-    workload.apply(map(decide.to_standby, workload.look(names, client)), client)
-    return f"{len(names)} off"
+    seen = workload.standing_of(names, client)
+    workload.require_all({**seen.failed, **workload.apply_each(map(decide.to_standby, seen.found), client)})
+    return f"{len(seen.found)} off" + (f" ({', '.join(seen.missing)} not there)" if seen.missing else "")
 
 
 def _database(environment: Environment, source: str) -> str:

@@ -37,6 +37,7 @@ _WITNESS_SECONDS = 4.0
 _DOOR_HOURS = 1
 # Where Route 53 puts what its health checkers see, and nowhere else.
 _OBSERVERS_REGION = "us-east-1"
+_OBSERVED = dt.timedelta(seconds=detection.OBSERVED_SECONDS)
 
 
 def watch(call: Call) -> Json:
@@ -88,7 +89,8 @@ def _target(call: Call) -> Target:
             raise
         logger.warning("Parameter Store does not answer: what it said last stands", error=str(error))
         return _last[call.environment.name]
-    target = Target(probing_from(configuration, path), entrance_from(entrance, name))
+    regions = (call.environment.primary_region, call.environment.dr_region)
+    target = Target(probing_from(configuration, path, regions), entrance_from(entrance, name))
     _last[call.environment.name] = target
     return target
 
@@ -127,9 +129,9 @@ def _look_at_primary(call: Call, target: Target, record: Record, *, first: bool)
     }
     if probing.deep_health_path:
         asked["deep"] = lambda: door.look(url, probing.deep_health_path, probing.application_host, _PATIENCE_SECONDS)
-    if first and probing.observer:
+    if probing.observer and detection.asks_observers(before, first=first):
         asked["observers"] = lambda: metrics.observed(
-            probing.observer, dt.datetime.now(dt.UTC), clients.far("cloudwatch", _OBSERVERS_REGION)
+            probing.observer, _OBSERVED, dt.datetime.now(dt.UTC), clients.far("cloudwatch", _OBSERVERS_REGION)
         )
     due = first and _due(memory.door_at)
     if due:
@@ -141,7 +143,7 @@ def _look_at_primary(call: Call, target: Target, record: Record, *, first: bool)
     instance, following = found["replica"] or (None, None)
     memory = detection.heard(_at_host(memory, instance), following, at)
     planned = record.lock == "held" and record.mode == GRACEFUL
-    said = detection.observers(found.get("observers"))
+    observers, observed_at = detection.observers(found.get("observers"), before, at)
     look = detection.Round(
         region=record.active_region,
         at=at,
@@ -149,7 +151,8 @@ def _look_at_primary(call: Call, target: Target, record: Record, *, first: bool)
         deep=(found["deep"] or _silence(_LOOK_SECONDS)) if "deep" in asked else None,
         witnesses=() if detection.answers(shallow) else _witnesses(probing),
         source=detection.source(memory, following, instance, at, planned=planned),
-        observers=said if first or before is None else before.observers,
+        observers=observers,
+        observed_at=observed_at,
     )
     seen = detection.watched(before, look)
     memory = detection.counted(memory, look)

@@ -49,13 +49,21 @@ _unwritten: dict[str, str] = {}
 
 
 def watch(call: Call) -> Json:
-    """Compare this region with the record, and close what should be closed."""
+    """Compare this region with the record, and close what should be closed. That it looked is counted in any case."""
+    counted = {"SentinelLooked": 1}
+    try:
+        return _watch(call, counted)
+    finally:
+        _count(call, counted)
+
+
+def _watch(call: Call, counted: dict[str, int]) -> Json:
     try:
         record = _record(call)
     except TransientError as error:
         # One region's trouble is none of the other one's: nothing is changed, and nobody is woken every minute.
         logger.warning("the record cannot be read: nothing is changed", reason=str(error))
-        _count(call, "SentinelBlind", 1)
+        counted["SentinelBlind"] = 1
         return {"outcome": "blind", "detail": str(error), "closed": 0}
     verdict = decide.judge(record, call.environment.region)
     if not verdict.closed:
@@ -63,7 +71,7 @@ def watch(call: Call) -> Json:
     did, failed = _closed(call, verdict, record.epoch)
     told = _told(call, verdict, record.epoch, did)
     if did:
-        _count(call, "SentinelClosed", len(did))
+        counted["SentinelClosed"] = len(did)
     if failed:
         reasons = "; ".join(f"{part}: {reason}" for part, reason in failed.items())
         raise TransientError(
@@ -135,10 +143,15 @@ def _functions(call: Call) -> _Done:
     environment, lambdas = call.environment, clients.near("lambda")
     name = f"{environment.prefix}/config/workload-functions"
     named = functions_named(parameters.values((name,)).get(name, ""))
-    changes = decide.silenced(workload.functions(environment.name, named, None, lambdas))
+    seen = workload.standing(environment.name, named, None, lambdas)
+    if seen.missing:
+        logger.info("named, and not in this region: there is nothing to close", functions=seen.missing)
+    trouble = "; ".join(f"{name}: {reason}" for name, reason in seen.failed.items())
+    changes = decide.silenced(seen.found)
     if not changes or not _still(call):
-        return _Done()
-    return _each({change.function: partial(workload.apply, [change], lambdas) for change in changes}, "off")
+        return _Done(reason=trouble)
+    done = _each({change.function: partial(workload.apply, [change], lambdas) for change in changes}, "off")
+    return _Done(done.did, "; ".join(reason for reason in (trouble, done.reason) if reason))
 
 
 def _database(call: Call, verdict: decide.Verdict, epoch: int) -> _Done:
@@ -285,11 +298,12 @@ def _published(call: Call, note: Json, claimed: Json, news: dict[str, str]) -> i
     return len(news)
 
 
-def _count(call: Call, name: str, value: int) -> None:
+def _count(call: Call, counted: Mapping[str, int]) -> None:
+    found = [Measure(name, value, "Count") for name, value in counted.items()]
     try:
-        metrics.put(call.environment.name, [Measure(name, value, "Count")])
-    except Exception as error:  # noqa: BLE001 - a figure that is missing changes nothing
-        logger.error("not counted", metric=name, reason=str(faults.sorted_into_family(error)))
+        metrics.put(call.environment.name, found, clients.brisk("cloudwatch"))
+    except Exception as error:  # noqa: BLE001 - a figure that is missing closes nothing and opens nothing
+        logger.error("not counted", metrics=dict(counted), reason=str(faults.sorted_into_family(error)))
 
 
 handler = serve("sentinel", {"watch": watch})

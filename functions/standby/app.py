@@ -10,7 +10,7 @@ from pilotlight.aws import clients, compute, database, executions, faults, funct
 from pilotlight.config import Environment, settings_from
 from pilotlight.decide import failover, protection
 from pilotlight.decide import workload as decide
-from pilotlight.errors import FatalError, PilotLightError, TransientError
+from pilotlight.errors import FatalError, PilotLightError, PreconditionFailed, TransientError
 from pilotlight.model import (
     Capacity,
     Database,
@@ -125,7 +125,8 @@ def close(call: Call) -> Json:
     """
     p, environment = _protection(call), call.environment
     lambdas, rds, scaling = (clients.at(service, p.region) for service in ("lambda", "rds", "autoscaling"))
-    workload.apply(map(decide.to_standby, workload.look(p.functions, lambdas)), lambdas)
+    seen = workload.standing_of(p.functions, lambdas)
+    open_still = {**seen.failed, **workload.apply_each(map(decide.to_standby, seen.found), lambdas)}
     group = compute.group(environment.names.group, scaling)
     if group is not None and not protection.is_idle(group):
         compute.resize(environment.names.group, Capacity(0, 0, group.capacity.maximum), client=scaling)
@@ -137,7 +138,9 @@ def close(call: Call) -> Json:
             database.set_door(p.database, doors.closed, rds)
         if not old.source:
             database.set_read_only(environment.names.parameter_group, frozen=True, client=rds)
-    return {"closed": True, "functions": len(p.functions)}
+    # Last: a function that cannot be switched off leaves nothing else open.
+    workload.require_all(open_still)
+    return {"closed": True, "functions": len(seen.found)}
 
 
 def quiet(call: Call) -> Json:
@@ -320,12 +323,18 @@ def _look(environment: Environment, settings: Settings, record: Record, region: 
             database.describe(names.database, clients.at("rds", region)),
             database.describe(names.database, clients.at("rds", record.active_region)),
             compute.group(names.group, clients.at("autoscaling", region)),
-            workload.functions(environment.name, settings.workload_functions, tagging, lambdas),
+            _standing(workload.standing(environment.name, settings.workload_functions, tagging, lambdas)),
         )
-    except PilotLightError:
+    except (PreconditionFailed, FatalError):
         raise
     except Exception as error:
         raise _unanswered(region, record.active_region, error) from error
+
+
+def _standing(seen: workload.Standing) -> tuple[Function, ...]:
+    """Take what is there; what is named and not there needs no closing."""
+    workload.require_all(seen.failed)
+    return seen.found
 
 
 def _unanswered(region: str, active: str, error: Exception) -> PilotLightError:

@@ -30,6 +30,11 @@ _METRIC_INTERVAL: Final = 30
 """AWS seconds between two looks of a health check, at its alarm's data too."""
 _BEAT: Final = 10
 _PROBE_SECONDS: Final = 4.0
+"""AWS seconds that an endpoint has to answer, and never less than `_LEAST_SECONDS` here."""
+_LEAST_SECONDS: Final = 1.0
+_ENDPOINTS: Final = ("HTTP", "HTTPS")
+_METRICS_REGION: Final = "us-east-1"
+_METRICS_SECONDS: Final = 60
 _BOOLEANS: Final = ("Inverted", "Disabled", "MeasureLatency", "EnableSNI")
 
 
@@ -57,6 +62,7 @@ class _Checks:
     def __init__(self, lab: Lab) -> None:
         self._lab = lab
         self._opinions: dict[str, Opinion] = {}
+        self._told = 0
 
     def healthy(self, identity: str) -> bool:
         """Say whether a health check is healthy; one that is not known yet is."""
@@ -76,6 +82,7 @@ class _Checks:
             found = {identity: dict(check["config"]) for identity, check in list(route53._health_checks.items())}
         for identity in self._opinions.keys() - found.keys():
             del self._opinions[identity]
+        self._tell()
         for identity, config in found.items():
             opinion = self._opinions.setdefault(identity, Opinion(config))
             opinion.config = config
@@ -92,21 +99,45 @@ class _Checks:
             # From a lost region no data arrives.
             reached = region in self._lab.regions and not self._lab.is_down(region)
             opinion.learn_from_alarm(breaching(self._lab, region, name) if reached else None)
-        elif kind in ("HTTP", "HTTPS"):
-            self._lab.spawn(lambda: opinion.learn_from_probe(_answers(config)), "lab-health-probe")
+        elif kind in _ENDPOINTS:
+            self._lab.spawn(lambda: opinion.learn_from_probe(_answers(self._lab, config)), "lab-health-probe")
+
+    def _tell(self) -> None:
+        """Tell CloudWatch once a minute, in the one region that has these metrics, what endpoints are held to be."""
+        from ministack.services import cloudwatch
+
+        minute = int(self._lab.clock.aws_now() // _METRICS_SECONDS)
+        if minute == self._told:
+            return
+        self._told = minute
+        with scope(self._lab, _METRICS_REGION):
+            for identity, opinion in self._opinions.items():
+                if opinion.config.get("Type") in _ENDPOINTS:
+                    of, healthy = {"HealthCheckId": identity}, float(opinion.healthy)
+                    cloudwatch.record_metric("AWS/Route53", "HealthCheckStatus", healthy, "None", of)
+                    # Here all checkers see the same.
+                    percentage = "HealthCheckPercentageHealthy"
+                    cloudwatch.record_metric("AWS/Route53", percentage, 100 * healthy, "Percent", of)
 
 
-def _answers(config: Mapping[str, Any]) -> bool:
-    host = config.get("FullyQualifiedDomainName") or config.get("IPAddress") or ""
+def _answers(lab: Lab, config: Mapping[str, Any]) -> bool:
+    name = config.get("FullyQualifiedDomainName") or config.get("IPAddress") or ""
     port = int(config.get("Port", 443 if config["Type"] == "HTTPS" else 80))
-    connection = http.client.HTTPConnection(host, port, timeout=_PROBE_SECONDS)
+    address = name
+    # A name of the lab's own zones leads where its record says, and to another port in each region.
+    if (answer := lab.resolve(name)) is not None:
+        if answer.port is None:
+            return False
+        address, port = answer.addresses[0], answer.port
+    patience = max(_LEAST_SECONDS, _PROBE_SECONDS / lab.clock.scale)
+    connection = http.client.HTTPConnection(address, port, timeout=patience)
     if config["Type"] == "HTTPS":
         # Route 53 does not verify certificates either.
         connection = http.client.HTTPSConnection(
-            host, port, timeout=_PROBE_SECONDS, context=ssl._create_unverified_context()
+            address, port, timeout=patience, context=ssl._create_unverified_context()
         )
     try:
-        connection.request("GET", config.get("ResourcePath", "/"))
+        connection.request("GET", config.get("ResourcePath", "/"), headers={"Host": name})
         return 200 <= connection.getresponse().status < 400
     except (OSError, http.client.HTTPException):
         return False

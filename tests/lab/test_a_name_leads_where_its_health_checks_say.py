@@ -8,6 +8,7 @@ import struct
 import urllib.error
 import urllib.request
 import uuid
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -213,6 +214,46 @@ def test_calls_of_route_53_are_counted(pair: Pair) -> None:
     assert pair.lab.status()["route53"]["calls_since_ready"] == before
     pair.dns.list_hosted_zones()
     assert pair.lab.status()["route53"]["calls_since_ready"] == before + 1
+
+
+def test_checkers_ask_by_name_and_cloudwatch_hears_of_it_every_minute(pair: Pair) -> None:
+    """The two metrics of Route 53's that a second opinion is read off, in us-east-1 and nowhere else."""
+    lab = pair.lab
+    config = {
+        "Type": "HTTP",
+        "FullyQualifiedDomainName": pair.host,
+        # Not the name's: the regions of a lab have one address, and a port each.
+        "Port": 80,
+        "ResourcePath": "/",
+        "RequestInterval": 10,
+        "FailureThreshold": 2,
+    }
+    made = pair.dns.create_health_check(CallerReference=pair.name, HealthCheckConfig=config)
+    identity = made["HealthCheck"]["Id"]
+
+    def said(metric: str, region: str = "us-east-1") -> list[float]:
+        now = datetime.now(UTC)
+        found = lab.client("cloudwatch", region).get_metric_statistics(
+            Namespace="AWS/Route53",
+            MetricName=metric,
+            Dimensions=[{"Name": "HealthCheckId", "Value": identity}],
+            StartTime=now - timedelta(minutes=5),
+            EndTime=now + timedelta(minutes=1),
+            Period=60,
+            Statistics=["Minimum"],
+        )["Datapoints"]
+        return [point["Minimum"] for point in sorted(found, key=lambda point: point["Timestamp"])]
+
+    try:
+        lab.wait_until(lambda: said("HealthCheckStatus")[-1:] == [1], what="healthy")
+        assert said("HealthCheckPercentageHealthy")[-1] == 100
+        assert said("HealthCheckStatus", DR) == []
+        lab.lose(PRIMARY)
+        lab.wait_until(lambda: said("HealthCheckStatus")[-1:] == [0], what="unhealthy")
+        assert said("HealthCheckPercentageHealthy")[-1] == 0
+    finally:
+        lab.bring_back(PRIMARY)
+        pair.dns.delete_health_check(HealthCheckId=identity)
 
 
 def test_a_name_of_no_zone_is_not_resolved(lab: RunningLab) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
 from typing import Any
 
 import pytest
@@ -50,6 +51,23 @@ def test_one_signal_alone_acts_on_nothing_and_everything_else_tells(alarm: str) 
     told = [{"Ref": "TopicArn"}]
     assert ALARMS[alarm].get("AlarmActions", []) == ([] if alarm in DECIDING else told)
     assert len(ALARMS[alarm]["AlarmDescription"]) > 40
+
+
+def test_no_mail_says_that_a_lost_primary_is_well() -> None:
+    """After a failover nobody looks at the primary: what it is judged by has no data, and that is no sign of life."""
+    for alarm in ("PrimaryLost", "DeepProbeFailed", "ObserversUnhealthy"):
+        assert "OKActions" not in DETECTION[alarm]["Properties"], alarm
+    ends = DETECTION["PrimaryLost"]["Properties"]["AlarmDescription"]["Fn::Sub"]
+    assert "does not mean that the primary is back" in ends
+    assert "${Environment}-dr-failover" in ends
+    assert (ROOT / "docs/runbooks/failover.md").exists()
+
+
+def test_checkers_that_are_against_the_primary_for_ever_are_told_of() -> None:
+    alarm = ALARMS["ObserversUnhealthy"]
+    assert (alarm["MetricName"], alarm["Statistic"], alarm["Threshold"]) == ("ObserversHealthy", "Maximum", 1)
+    assert alarm["ComparisonOperator"] == "LessThanThreshold"
+    assert alarm["Period"] * alarm["EvaluationPeriods"] == 900
 
 
 def test_a_lag_is_judged_on_both_sides() -> None:
@@ -112,12 +130,20 @@ def test_the_probe_reads_what_the_template_writes() -> None:
         if key.startswith("Config")
     }
     values = {key: str(MAIN["Parameters"][parameter]["Default"]) for key, parameter in written.items()}
-    probing = probing_from(values, "/dev/pilotlight/config")
+    probing = probing_from(values, "/dev/pilotlight/config", ("eu-west-1", "eu-central-1"))
     assert (probing.health_path, probing.deep_health_path, probing.rounds) == ("/health", "/health/deep", 4)
-    assert len(probing.witnesses) == 2
-    # In neither of the two regions of the example, nor in one that another shares its fate with.
-    for region in (MAIN["Parameters"][which]["Default"] for which in ("PrimaryRegion", "DrRegion")):
-        assert not [url for url in probing.witnesses if region in url]
+    assert len(probing.witnesses) == 4
+
+
+@pytest.mark.parametrize("dr", ["us-west-2", "ap-southeast-1", "ap-southeast-2", "eu-central-1"])
+@pytest.mark.parametrize("primary", ["us-west-2", "sa-east-1", "eu-west-1"])
+def test_two_witnesses_are_left_whichever_the_two_regions_are(primary: str, dr: str) -> None:
+    """And none is in DR: it would answer a DR that is cut off, which would never count as blind then."""
+    values = {"witness-urls": MAIN["Parameters"]["WitnessUrls"]["Default"], "probes-per-minute": "4"}
+    values |= {"health-path": "/health", "deep-health-path": "-"}
+    probing = probing_from(values, "/dev/pilotlight/config", (primary, dr))
+    assert len(probing.witnesses) >= 2
+    assert not [url for url in probing.witnesses if primary in url or dr in url]
 
 
 def test_a_missed_look_is_not_made_up_for() -> None:
@@ -144,6 +170,41 @@ def test_a_hint_of_aws_starts_nothing(template: str) -> None:
         {"Ref": "FunctionArn"},
         {"Fn::Sub": "arn:${AWS::Partition}:events:${DrRegion}:${AWS::AccountId}:event-bus/default"},
     )
+
+
+def _holds(condition: Any, values: dict[str, str]) -> bool:
+    (how, parts), *_ = condition.items()
+    if how == "Fn::Not":
+        return not _holds(parts[0], values)
+    assert how == "Fn::Equals"
+    left, right = (values[part["Ref"]] if isinstance(part, dict) else part for part in parts)
+    return bool(left == right)
+
+
+@pytest.mark.parametrize(
+    ("primary", "dr", "here", "taken"),
+    [
+        ("eu-west-1", "eu-central-1", "us-west-2", True),
+        ("eu-west-1", "eu-central-1", "us-east-1", False),
+        ("eu-west-1", "us-west-2", "us-west-2", False),
+        ("us-west-2", "us-east-2", "us-east-1", True),
+        ("us-west-2", "us-east-2", "us-west-2", False),
+        ("us-west-2", "us-east-1", "us-east-1", False),
+    ],
+)
+def test_the_hint_is_fetched_where_aws_leaves_it(primary: str, dr: str, here: str, taken: bool) -> None:
+    values = {"PrimaryRegion": primary, "DrRegion": dr, "AWS::Region": here}
+    asserted = [
+        _holds(assertion["Assert"], values)
+        for rule in TEMPLATES["health-forward"]["Rules"].values()
+        if _holds(rule["RuleCondition"], values)
+        for assertion in rule["Assertions"]
+    ]
+    assert len(asserted) == 2
+    assert all(asserted) is taken
+    if taken:
+        made = ["make", "-n", "deploy-health", f"PRIMARY_REGION={primary}"]
+        assert f"--region {here} " in subprocess.run(made, cwd=ROOT, capture_output=True, text=True, check=True).stdout
 
 
 def test_what_brings_the_hint_may_do_nothing_else() -> None:

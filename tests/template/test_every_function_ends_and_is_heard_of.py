@@ -91,6 +91,31 @@ def test_a_sentinel_that_is_late_is_dropped_and_one_that_fails_is_heard_of() -> 
     assert infra["Failed"]["Properties"]["AlarmActions"] == [{"Ref": "TopicArn"}]
 
 
+def test_a_sentinel_that_never_runs_or_never_sees_is_heard_of() -> None:
+    """Either leaves an old primary open for ever, without one failure."""
+    infra = TEMPLATES["sentinel"]["Resources"]
+    silent, blind = (infra[name]["Properties"] for name in ("Silent", "Blind"))
+    assert (silent["MetricName"], silent["Statistic"], silent["TreatMissingData"]) == (
+        "SentinelLooked",
+        "SampleCount",
+        "breaching",
+    )
+    assert (silent["ComparisonOperator"], silent["Threshold"]) == ("LessThanThreshold", 1)
+    assert silent["Period"] * silent["EvaluationPeriods"] == 300
+    assert (blind["MetricName"], blind["Statistic"], blind["TreatMissingData"]) == (
+        "SentinelBlind",
+        "Minimum",
+        "notBreaching",
+    )
+    assert (blind["ComparisonOperator"], blind["Threshold"]) == ("GreaterThanOrEqualToThreshold", 1)
+    assert blind["Period"] * blind["EvaluationPeriods"] == 1800
+    for alarm in (silent, blind):
+        assert alarm["Namespace"] == "PilotLight"
+        assert alarm["Dimensions"] == [{"Name": "Environment", "Value": {"Ref": "Environment"}}]
+        assert alarm["AlarmActions"] == [{"Ref": "TopicArn"}]
+        assert "DatapointsToAlarm" not in alarm
+
+
 def test_a_sentinel_wakes_in_both_regions_whatever_is_recorded() -> None:
     """A rule that followed the record would be off in the very region that is to be closed."""
     for name in ("SentinelFunction", "Sentinel"):

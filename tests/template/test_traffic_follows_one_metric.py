@@ -94,9 +94,17 @@ def test_nothing_is_inverted_or_disabled_and_silence_keeps_what_was_known() -> N
 
 
 def test_no_record_follows_the_observer() -> None:
-    config = CHECKS["Observer"]
-    assert config["FullyQualifiedDomainName"] == {"Ref": "PrimaryDnsName"}
     assert not [name for name, record in RECORDS.items() if "Observer" in references(record)]
+
+
+def test_the_observer_asks_as_users_do_and_sees_a_loss_before_the_decision() -> None:
+    """What it asks for is its Host header, and an application may have a list of hosts."""
+    config = CHECKS["Observer"]
+    assert config["FullyQualifiedDomainName"] == RECORDS["Primary"]["Name"] == {"Ref": "ApplicationHost"}
+    assert config["ResourcePath"] == {"Ref": "HealthPath"}
+    assert "IPAddress" not in config
+    # Twice ten seconds, and the minute in which CloudWatch is told: not much later than DR's own two periods.
+    assert (config["RequestInterval"], config["FailureThreshold"]) == (10, 2)
 
 
 def test_the_alarm_is_over_exactly_what_the_function_puts(monkeypatch: pytest.MonkeyPatch) -> None:

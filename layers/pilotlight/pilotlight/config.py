@@ -440,8 +440,15 @@ def _rewrite_from(text: str, name: str) -> dict[str, dict[str, str]]:
     return found
 
 
-def probing_from(parameters: Mapping[str, str], path: str) -> Probing:
+def _host(url: str) -> str:
+    return url.split("/")[2].lower()
+
+
+def probing_from(parameters: Mapping[str, str], path: str, regions: tuple[str, str]) -> Probing:
     """Turn parameters into what the probe asks.
+
+    A witness in one of the two regions is not asked: DR's own answers a DR that is cut off, and the primary's is as
+    lost as the primary.
 
     Parameters
     ----------
@@ -449,6 +456,8 @@ def probing_from(parameters: Mapping[str, str], path: str) -> Probing:
         Name (the part after ``path``) to value. ``-`` means none.
     path
         Where they were read, for messages.
+    regions
+        The two, whose witnesses do not count.
 
     Raises
     ------
@@ -478,10 +487,17 @@ def probing_from(parameters: Mapping[str, str], path: str) -> Probing:
             f"parameter {path}/witness-urls has {wrong[0]!r}: addresses begin with http:// or https:// and are "
             "separated by commas; correct it. Until then nobody watches the primary"
         )
+    elsewhere = tuple(url for url in witnesses if not any(region in _host(url) for region in regions))
+    if witnesses and not elsewhere:
+        raise PreconditionFailed(
+            f"parameter {path}/witness-urls names only addresses in {' and '.join(regions)}: they cannot tell whether "
+            "DR is cut off. Name at least one in another region (WitnessUrls), or - for none. Until then nobody "
+            "watches the primary"
+        )
     return Probing(
         health_path=text("health-path"),
         deep_health_path=text("deep-health-path"),
-        witnesses=witnesses,
+        witnesses=elsewhere,
         rounds=int(rounds),
         application_host=text("application-host", "-"),
         observer=text("observer-health-check", "-"),

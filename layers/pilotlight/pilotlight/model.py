@@ -118,7 +118,8 @@ class Watch:
     ``failing_since`` and ``deep_failing_since`` are when the first of an unbroken row of failed rounds was;
     ``source_lost_since`` is when the replica was first seen without its source. ``blind_since`` says that DR could not
     reach its witnesses either: what it saw since then says nothing of the region. ``observers`` is what health checkers
-    elsewhere say: ``healthy``, ``unhealthy``, or ``unknown`` where there are none.
+    elsewhere say: ``healthy``, ``unhealthy``, or ``unknown`` where there are none. ``observed_at`` is the beginning of
+    the minute that they say it of: a loss that began later is not in it.
     """
 
     region: str
@@ -130,7 +131,16 @@ class Watch:
     blind_since: str = ""
     heartbeat_at: str = ""
     observers: str = "unknown"
+    observed_at: str = ""
     detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """What health checkers elsewhere said of an endpoint: 1 healthy, 0 not, of the minute that begins at ``at``."""
+
+    status: float
+    at: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import pytest
 
 from pilotlight.decide import detection
 from pilotlight.decide.detection import Memory
-from pilotlight.model import Answer, Following, Measure
+from pilotlight.model import Answer, Following, Measure, Observed
 from tests.unit.core.looks import BROKEN, LOST, REPLICATES, SILENT, UNKNOWN, WELL, at, look
 from tests.unit.core.samples import PROMOTED, REPLICA
 
@@ -121,9 +121,19 @@ def test_a_time_is_put_where_there_was_an_answer() -> None:
 
 
 def test_what_health_checkers_say_is_put_where_they_say_something() -> None:
-    assert [detection.observers(status) for status in (1.0, 0.0, None)] == ["healthy", "unhealthy", "unknown"]
+    words = [detection.observers(Observed(status, at(0)), None, at(20)) for status in (1.0, 0.0)]
+    assert words == [("healthy", at(0)), ("unhealthy", at(0))]
+    assert detection.observers(None, None, at(20)) == ("unknown", "")
     assert "ObserversHealthy" not in values(detection.measures(look()))
     assert values(detection.measures(look(observers="unhealthy")))["ObserversHealthy"] == 0
+
+
+def test_what_health_checkers_said_stands_for_five_minutes_with_its_age() -> None:
+    before = detection.watched(None, look(observers="healthy", observed_at=at(0)))
+    assert (before.observers, before.observed_at) == ("healthy", at(0))
+    assert detection.observers(None, before, at(299)) == ("healthy", at(0))
+    assert detection.observers(None, before, at(300)) == ("unknown", "")
+    assert detection.observers(Observed(0, at(60)), before, at(90)) == ("unhealthy", at(60))
 
 
 # --- One alone: told, once

@@ -197,6 +197,15 @@ def test_an_old_primary_is_shut_and_frozen_before_anything_else(world: World, aw
     assert world.rds[DR].calls == []
 
 
+def test_a_function_that_cannot_be_closed_leaves_nothing_else_open(world: World) -> None:
+    world.old.add("dev-db")
+    # This region's functions answer to nothing but `invoke`.
+    with pytest.raises(FatalError, match="function reports: "):
+        step("close", protection={"functions": ("reports",)})
+    assert [asked["VpcSecurityGroupIds"] for asked in world.old.did("modify_db_instance")] == [["sg-closed"]]
+    assert world.old.did("modify_db_parameter_group")
+
+
 def test_a_replica_that_follows_is_neither_shut_nor_frozen(world: World) -> None:
     replica(world)
     step("close", protection={"functions": ()})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -294,6 +295,49 @@ def test_one_part_that_fails_keeps_no_other_one_open(aws: Any, region: Region, w
     region.refuses = set()
     assert watch()["closed"] == 2
     assert (region.door, region.sizes) == (region.closed, (0, 0, 4))
+
+
+def looked(aws: Any) -> float:
+    """Count the runs that said that they were, as the alarm does."""
+    now = datetime.now(UTC)
+    found = aws("cloudwatch", PRIMARY).get_metric_statistics(
+        Namespace="PilotLight",
+        MetricName="SentinelLooked",
+        Dimensions=[{"Name": "Environment", "Value": "dev"}],
+        StartTime=now - timedelta(minutes=5),
+        EndTime=now + timedelta(minutes=5),
+        Period=60,
+        Statistics=["SampleCount"],
+    )
+    return float(sum(point["SampleCount"] for point in found["Datapoints"]))
+
+
+def test_every_run_says_that_it_was_whatever_comes_of_it(aws: Any, region: Region, watch: Any) -> None:
+    watch()
+    assert (looked(aws), metric(aws, "SentinelBlind")) == (1, True)
+    write(aws, Record(active_region=PRIMARY))
+    assert watch()["outcome"] == "active"
+    assert looked(aws) == 2
+    write(aws, AFTER)
+    region.refuses = {"door"}
+    with pytest.raises(Exception, match="not wholly"):
+        watch()
+    assert looked(aws) == 3
+    region.refuses = set()
+    watch()
+    assert looked(aws) == 4
+
+
+def test_a_figure_that_cannot_be_put_keeps_nothing_open(
+    aws: Any, region: Region, watch: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(aws, AFTER)
+
+    def away(service: str) -> Any:
+        raise ReadTimeoutError(endpoint_url=service)
+
+    monkeypatch.setattr(clients, "brisk", away)
+    assert watch()["closed"] == 5
 
 
 def test_a_switch_that_began_meanwhile_is_not_disturbed(

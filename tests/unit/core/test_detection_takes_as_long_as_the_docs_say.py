@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 
 GUIDE = (ROOT / "docs" / "detection.md").read_text()
 BEAT = 5
-# Both time-outs and the witnesses': a look at what does not answer lasts so long before it is put.
-LOOK = 4
+# A load balancer has an address in each zone, and each of them is given two seconds: a look at what does not answer
+# lasts so long before it is put.
+LOOK = 2 * int(MAIN["Parameters"]["AvailabilityZoneCount"]["Default"])
 # CloudWatch evaluates alarms with periods below a minute every ten seconds, others every minute.
 EVALUATION = 10
 

@@ -9,6 +9,7 @@ from pilotlight.aws import metrics
 from pilotlight.model import Measure
 
 NOW = dt.datetime.now(dt.UTC)
+WITHIN = dt.timedelta(minutes=5)
 
 
 def test_a_measure_is_put_under_the_environment(aws: Any) -> None:
@@ -41,5 +42,11 @@ def test_what_the_checkers_said_last_is_read(aws: Any, value: float) -> None:
                 }
             ],
         )
-    assert metrics.observed("check", NOW, cloudwatch) == value
-    assert metrics.observed("another", NOW, cloudwatch) is None
+    found = metrics.observed("check", WITHIN, NOW, cloudwatch)
+    assert found
+    assert found.status == value
+    # As old as it is: the minute that it is of, and not the moment at which it was asked for.
+    put = NOW - dt.timedelta(minutes=1)
+    assert put - dt.timedelta(minutes=1) < dt.datetime.fromisoformat(found.at) <= put
+    assert metrics.observed("another", WITHIN, NOW, cloudwatch) is None
+    assert metrics.observed("check", dt.timedelta(seconds=1), NOW + dt.timedelta(minutes=9), cloudwatch) is None

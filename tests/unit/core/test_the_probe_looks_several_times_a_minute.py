@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ import pytest
 from pilotlight.aws import compute, database, door, functions, metrics, notes
 from pilotlight.aws.record import Store
 from pilotlight.errors import FatalError, PreconditionFailed, TransientError
-from pilotlight.model import Answer, Door, Record, as_json
+from pilotlight.model import Answer, Door, Observed, Record, as_json
 from tests.unit.core.conftest import ROOT, Context, load
 from tests.unit.core.looks import BROKEN, REPLICATES, SILENT, WELL
 from tests.unit.core.samples import DR, EMPTY_GROUP, PRIMARY, REPLICA
@@ -47,6 +48,8 @@ class World:
         self.put: list[dict[str, float]] = []
         self.clock, self.slept = 0.0, list[float]()
         self.takes: list[float] = []
+        self.observers: Any = None
+        self.observations = 0
         patch.setattr(door, "look", self._look)
         patch.setattr(functions, "ask", self._ask)
         patch.setattr(functions, "send_off", self._send_off)
@@ -54,6 +57,7 @@ class World:
         patch.setattr(compute, "group", lambda *_: self._given(self.group))
         patch.setattr(compute, "door", lambda *_: self._given(self.door))
         patch.setattr(metrics, "put", self._put)
+        patch.setattr(metrics, "observed", self._observed)
         patch.setattr(module.time, "sleep", self._sleep)
         patch.setattr(module.time, "monotonic", lambda: self.clock)
 
@@ -82,12 +86,17 @@ class World:
         self.put.append({measure.name: measure.value for measure in measures})
         self.clock += self.takes.pop(0) if self.takes else 0
 
+    def _observed(self, check: str, within: dt.timedelta, now: dt.datetime, client: Any) -> Any:
+        assert (check, within, client.meta.region_name) == ("check", dt.timedelta(minutes=5), "us-east-1")
+        self.observations += 1
+        return self._given(self.observers)
+
     def _sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
         self.clock += seconds
 
     def minute(self) -> Any:
-        self.put, self.slept, self.asked = [], [], []
+        self.put, self.slept, self.asked, self.observations = [], [], [], 0
         return self.module.handler({"action": "watch"}, Context())
 
     def note(self, subject: str) -> Any:
@@ -164,6 +173,21 @@ def test_nothing_that_is_watched_makes_it_fail(world: World, nothing: Exception)
     assert not {"ProbeFailed", "ReplicaLostSource", "ReplicaLag"} & set(world.put[0])
 
 
+def test_a_dr_that_is_cut_off_is_blind_whatever_its_own_region_answers(world: World) -> None:
+    world.configure(witness_urls=f"https://dynamodb.{DR}.amazonaws.com/own,{WITNESS}")
+    world.answers = {"/health": SILENT, "/health/deep": SILENT, "/ping": SILENT, "/own": WELL}
+    world.minute()
+    assert [put["ProbeBlind"] for put in world.put] == [1, 1, 1, 1]
+    assert world.note("watch")["blind_since"]
+    assert not [path for _, path in world.asked if path == "/own"]
+
+
+def test_witnesses_in_the_two_regions_alone_are_named_with_the_way_out(world: World) -> None:
+    world.configure(witness_urls=f"https://dynamodb.{DR}.amazonaws.com/ping,https://S3.{PRIMARY.upper()}.amazonaws.com")
+    with pytest.raises(PreconditionFailed, match=r"config/witness-urls names only .* \(WitnessUrls\), or - for none"):
+        world.minute()
+
+
 def test_a_replica_is_asked_where_it_was_when_rds_is_away(world: World) -> None:
     world.minute()
     world.database = TransientError("RDS is throttled")
@@ -219,6 +243,43 @@ def test_what_could_not_be_told_is_told_by_the_next_look(world: World, monkeypat
     assert world.told == []
     world.minute()
     assert len(world.told) == 1
+
+
+# --- What health checkers elsewhere say
+
+
+def minutes_ago(minutes: float) -> str:
+    return (dt.datetime.now(dt.UTC) - dt.timedelta(minutes=minutes)).isoformat(timespec="seconds")
+
+
+def test_checkers_elsewhere_are_asked_once_a_minute_and_by_every_look_at_a_loss(world: World) -> None:
+    world.configure(observer_health_check="check")
+    world.observers = Observed(1, minutes_ago(1))
+    world.minute()
+    assert world.observations == 1
+    assert [put["ObserversHealthy"] for put in world.put] == [1, 1, 1, 1]
+    world.answers |= {"/health": SILENT}
+    world.minute()
+    # The first look of the minute, and all that follow on one that failed.
+    assert world.observations == 4
+    world.observers = Observed(0, minutes_ago(0.5))
+    world.minute()
+    seen = world.note("watch")
+    assert (seen["observers"], seen["observed_at"]) == ("unhealthy", world.observers.at)
+
+
+@pytest.mark.parametrize("silence", [None, TransientError("us-east-1 is lost"), OSError("x")])
+def test_checkers_that_cannot_be_asked_take_nothing_back_and_grow_old(world: World, silence: Any) -> None:
+    world.configure(observer_health_check="check")
+    said = world.observers = Observed(1, minutes_ago(1))
+    world.minute()
+    world.observers = silence
+    world.answers |= {"/health": SILENT}
+    assert world.minute()["failed"] == 0
+    assert (world.note("watch")["observers"], world.note("watch")["observed_at"]) == ("healthy", said.at)
+    notes.write("dev-dr-state", "watch", world.note("watch") | {"observed_at": minutes_ago(6)}, world.aws("dynamodb"))
+    world.minute()
+    assert (world.note("watch")["observers"], world.note("watch")["observed_at"]) == ("unknown", "")
 
 
 # --- Where the primary's door is

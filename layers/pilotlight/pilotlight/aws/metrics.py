@@ -6,6 +6,7 @@ import datetime as dt
 from typing import TYPE_CHECKING, Any
 
 from pilotlight.aws import clients
+from pilotlight.model import Observed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,11 +38,13 @@ def put(environment: str, measures: Sequence[Measure], client: Any = None) -> No
     )
 
 
-def observed(health_check: str, now: dt.datetime, client: Any) -> float | None:
-    """Read what Route 53's health checkers said last of an endpoint: 1 healthy, 0 not; None if they say nothing.
+def observed(health_check: str, within: dt.timedelta, now: dt.datetime, client: Any) -> Observed | None:
+    """Read what Route 53's health checkers said last of an endpoint, and of which minute; None if they say nothing.
 
     Parameters
     ----------
+    within
+        How old it may be.
     client
         For CloudWatch in us-east-1, the only region that has this metric
         (https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/monitoring-cloudwatch.html).
@@ -50,10 +53,12 @@ def observed(health_check: str, now: dt.datetime, client: Any) -> float | None:
         Namespace="AWS/Route53",
         MetricName="HealthCheckStatus",
         Dimensions=[{"Name": "HealthCheckId", "Value": health_check}],
-        StartTime=now - dt.timedelta(minutes=5),
+        StartTime=now - within,
         EndTime=now + dt.timedelta(minutes=1),
         Period=60,
         Statistics=["Minimum"],
     )["Datapoints"]
     newest = max(points, key=lambda point: point["Timestamp"], default=None)
-    return None if newest is None else float(newest["Minimum"])
+    if newest is None:
+        return None
+    return Observed(float(newest["Minimum"]), newest["Timestamp"].astimezone(dt.UTC).isoformat(timespec="seconds"))

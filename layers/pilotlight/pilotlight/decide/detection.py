@@ -16,10 +16,12 @@ from pilotlight.model import Answer, Measure, Watch
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pilotlight.model import Database, Following, Json
+    from pilotlight.model import Database, Following, Json, Observed
 
 STALL_SECONDS: Final = 30
 """The active database's heart beats every 5 seconds: a replica that received nothing for so long has lost six beats."""
+OBSERVED_SECONDS: Final = 300
+"""What health checkers elsewhere said is looked for, and kept, for so long."""
 _BROKEN: Final = ("error", "stopped", "terminated")
 _TELL_AFTER_MINUTES: Final = 2
 _TELL_AGAIN_SECONDS: Final = 900
@@ -53,6 +55,7 @@ class Round:
     deep: Answer | None = None
     witnesses: tuple[Answer, ...] = ()
     observers: str = "unknown"
+    observed_at: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,11 +170,25 @@ def _lost(following: Following, quiet: int, *, planned: bool) -> tuple[bool | No
     return False, f"the replica receives, {following.lag_seconds} s behind"
 
 
-def observers(status: float | None) -> str:
-    """Put what Route 53's checkers say into a word."""
-    if status is None:
-        return "unknown"
-    return "healthy" if status >= 1 else "unhealthy"
+def asks_observers(before: Watch | None, *, first: bool) -> bool:
+    """Whether health checkers elsewhere are asked by this look: by each minute's first, and by each while it fails.
+
+    What they say changes once a minute, and on the day that one minute decides.
+    """
+    return first or bool(before and before.failing_since)
+
+
+def observers(said: Observed | None, before: Watch | None, at: str) -> tuple[str, str]:
+    """Put what Route 53's checkers say into a word, with the minute it is of.
+
+    Who was not asked, or did not answer, takes nothing back: what was said before stands for as long as it would have
+    been found.
+    """
+    if said is not None:
+        return ("healthy" if said.status >= 1 else "unhealthy"), said.at
+    if before and before.observed_at and (_moment(at) - _moment(before.observed_at)).total_seconds() < OBSERVED_SECONDS:
+        return before.observers, before.observed_at
+    return "unknown", ""
 
 
 # --- After the looks before it
@@ -201,6 +218,7 @@ def watched(before: Watch | None, look: Round) -> Watch:
         blind_since=since(old.blind_since, unseen),
         heartbeat_at=look.source.heartbeat_at or old.heartbeat_at,
         observers=look.observers,
+        observed_at=look.observed_at,
         detail=_detail(look),
     )
 
@@ -300,7 +318,8 @@ def _unreachable(watch: Watch, look: Round, environment: str) -> tuple[str, str]
                 f"{cause}.",
                 "",
                 f"Seen: {watch.detail}",
-                f"Health checkers elsewhere say: {watch.observers}",
+                f"Health checkers elsewhere say: {watch.observers}"
+                + (f" (of the minute from {watch.observed_at})" if watch.observed_at else ""),
                 "",
                 "Look at the load balancer, its targets and the name in front of it. If users cannot reach the region "
                 f"either and it will take long to mend, fail over by hand: start {environment}-dr-failover.",
