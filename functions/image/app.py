@@ -281,6 +281,15 @@ def fail(call: Call) -> Json:
     return {"error": name, "cause": cause}
 
 
+def ended(call: Call) -> Json:
+    """Tell of a run that was stopped or ran out of time: it runs no Catch, so nobody was told."""
+    status = str(call.payload["status"])
+    notification = decide.ended(call.environment.name, call.environment.region, call.execution, status)
+    notify.publish(call.environment.topic_arn, notification["subject"], notification["message"])
+    _measure_on_the_side(call, Measure("ImageRunsFailed", 1.0, "Count"))
+    return {"told": True}
+
+
 def watch(call: Call) -> Json:
     """Let the schedule of this region follow the record, and measure how old its newest usable image is."""
     region, names = call.environment.region, call.environment.names
@@ -331,6 +340,7 @@ handler = serve(
         "prune": prune,
         "tell": tell,
         "fail": fail,
+        "ended": ended,
         "watch": watch,
     },
 )

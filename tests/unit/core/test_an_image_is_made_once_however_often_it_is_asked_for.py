@@ -442,3 +442,15 @@ def test_a_failure_is_told_even_where_it_cannot_be_measured(world: World, monkey
     assert world.ask("tell", run=run, removed={"problems": []}) == {"told": False}
     assert world.ask("tell", run=run | {"together": False}, removed={"problems": []}) == {"told": True}
     assert len(sent) == 2
+
+
+def test_a_run_that_could_tell_nothing_is_told_of_by_the_rule(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[tuple[str, str, str]] = []
+    monkeypatch.setattr("pilotlight.aws.notify.publish", lambda *told: sent.append(told))
+    assert world.ask("ended", ONE, status="TIMED_OUT") == {"told": True}
+    ((topic, subject, message),) = sent
+    assert (topic, subject[:26]) == (TOPIC, "[dev] IMAGE TIMED_OUT in e")
+    assert ONE in message
+    assert "goes on with what is half done" in message
+    metrics = world.aws("cloudwatch", PRIMARY).list_metrics(Namespace="PilotLight", MetricName="ImageRunsFailed")
+    assert metrics["Metrics"]

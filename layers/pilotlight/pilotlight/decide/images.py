@@ -527,3 +527,19 @@ def failed(environment: str, region: str, name: str, cause: str) -> Json:
             )
         ),
     }
+
+
+def ended(environment: str, region: str, execution: str, status: str) -> Json:
+    """Word what is told of a run that was stopped or ran out of time, and so could tell nothing itself."""
+    return {
+        "kind": "image-ended",
+        "subject": f"[{environment}] IMAGE {status} in {region}: both regions go on with the images they had",
+        "message": "\n".join(
+            (
+                f"The making of an image ended {status}: {execution}",
+                "",
+                "Nothing that was published is touched. The next run goes on with what is half done: start it with "
+                "`make image`, or leave it to the schedule.",
+            )
+        ),
+    }
