@@ -545,6 +545,8 @@ class ParameterVersion:
     value: str = field(repr=False)
     allowed_pattern: str = ""
     labels: tuple[str, ...] = ()
+    readable: bool = True
+    """Whether the value is known: an older secret may be under a key that is gone."""
 
 
 @dataclass(frozen=True, slots=True)

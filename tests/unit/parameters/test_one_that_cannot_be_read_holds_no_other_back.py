@@ -20,10 +20,11 @@ if TYPE_CHECKING:
 
 @dataclass
 class Locks:
-    """What Parameter Store refuses, by region: to decrypt some names, and to list some paths."""
+    """What Parameter Store refuses, by region: to decrypt some names or versions of them, and to list some paths."""
 
     names: set[tuple[str, str]] = field(default_factory=set)
     paths: set[tuple[str, str]] = field(default_factory=set)
+    versions: set[tuple[str, str, int]] = field(default_factory=set)
     code: str = "AccessDeniedException"
 
 
@@ -47,7 +48,12 @@ def locks(two: Regions, monkeypatch: pytest.MonkeyPatch) -> Locks:
                 raise refusal("AccessDeniedException", operation)
             answer = real(operation, asked)
             found = answer.get("Parameters", []) if asked.get("WithDecryption") else []
-            if any((region, one["Name"]) in locks.names for one in found):
+            # One parameter alone is answered without a list.
+            found += [answer["Parameter"]] if asked.get("WithDecryption") and "Parameter" in answer else []
+            if any(
+                (region, one["Name"]) in locks.names or (region, one["Name"], one["Version"]) in locks.versions
+                for one in found
+            ):
                 raise refusal(locks.code, operation)
             return answer
 
@@ -152,6 +158,57 @@ def test_one_that_can_be_read_costs_no_call_more(two: Regions, locks: Locks) -> 
     # The path once more, the secrets that no page gave ten a call, and those of one refused call by their names.
     assert two.calls[(PRIMARY, "GetParametersByPath")] <= 2 * good
     assert two.calls[(PRIMARY, "GetParameters")] <= 3 + 10
+
+
+# --- Older versions
+
+
+@pytest.fixture
+def moved(two: Regions, locks: Locks) -> str:
+    """One that is under a new key, while older versions of it are under one that is gone."""
+    name = "/dev/app/x"
+    for value in ("v1", "v2"):
+        two.put(name, value, Type="SecureString")
+    two.reconcile()
+    two.put(name, "v3", Type="SecureString")
+    locks.versions = {(PRIMARY, name, 1), (PRIMARY, name, 2)}
+    return name
+
+
+@pytest.mark.parametrize("way", ["event", "reconciliation"])
+def test_the_present_value_crosses_though_older_ones_cannot_be_read(two: Regions, moved: str, way: str) -> None:
+    if way == "event":
+        assert two.send(moved)["batchItemFailures"] == []
+    else:
+        assert two.reconcile(labels=True)["failures"] == []
+    assert two.value(moved) == "v3"
+    two.calls.clear()
+    answer = two.reconcile(labels=True)
+    assert (answer["failed"], two.calls[(DR, "PutParameter")]) == (0, 0)
+
+
+def test_a_label_of_one_that_cannot_be_read_is_told_and_the_value_crosses(two: Regions, moved: str) -> None:
+    for number, label in ((1, "old"), (3, "new")):
+        two.ssm().label_parameter_version(Name=moved, ParameterVersion=number, Labels=[label])
+    answer = two.reconcile(labels=True)
+    assert answer["failed"] == 1
+    assert "old stands for an older version" in answer["failures"][0]["reason"]
+    assert two.value(moved) == "v3"
+    assert [one["itemIdentifier"] for one in two.send(moved)["batchItemFailures"]] == ["message-0"]
+
+
+def test_a_label_moves_off_a_copys_version_that_cannot_be_read(two: Regions, locks: Locks) -> None:
+    name = "/dev/app/x"
+    two.put(name, "v1", Type="SecureString")
+    two.ssm().label_parameter_version(Name=name, ParameterVersion=1, Labels=["stable"])
+    two.reconcile()
+    two.put(name, "v2", Type="SecureString")
+    two.reconcile()
+    two.ssm().label_parameter_version(Name=name, ParameterVersion=2, Labels=["stable"])
+    locks.versions = {(DR, name, 1)}
+    assert two.reconcile(labels=True)["failures"] == []
+    locks.versions = set()
+    assert two.get(name)["Labels"] == {"stable": "v2"}
 
 
 # --- A path that may not be listed

@@ -217,14 +217,31 @@ def tags(name: str, client: Any) -> dict[str, str]:
 
 
 def history(name: str, client: Any) -> list[dict[str, Any]]:
-    """Read all versions of a parameter; none where there is no such parameter."""
+    """Read all versions of a parameter; none where there is no such parameter.
+
+    One version whose key is gone refuses them all. Then the present value is read alone, and older secrets have none.
+    """
     try:
-        pages = client.get_paginator("get_parameter_history").paginate(Name=name, WithDecryption=True)
-        return [said for page in pages for said in page["Parameters"]]
+        return _history(name, client, decrypt=True)
     except ClientError as error:
         if faults.code(error) in _NONE:
             return []
-        raise
+        _refusal(error)
+    said = _history(name, client, decrypt=False)
+    now = client.get_parameter(Name=name, WithDecryption=True)["Parameter"]
+    if now["Version"] != max(int(one["Version"]) for one in said):
+        raise TransientError(f"{name} changed while it was read")
+    for one in said:
+        if one["Version"] == now["Version"]:
+            one["Value"] = now["Value"]
+        elif one["Type"] == "SecureString":
+            one["Value"] = None
+    return said
+
+
+def _history(name: str, client: Any, *, decrypt: bool) -> list[dict[str, Any]]:
+    pages = client.get_paginator("get_parameter_history").paginate(Name=name, WithDecryption=decrypt)
+    return [said for page in pages for said in page["Parameters"]]
 
 
 def versions(name: str, client: Any) -> tuple[ParameterVersion, ...]:
@@ -240,9 +257,10 @@ def as_versions(said: Iterable[Mapping[str, Any]]) -> tuple[ParameterVersion, ..
                 ParameterVersion(
                     one["Version"],
                     one["Type"],
-                    one["Value"],
+                    one["Value"] or "",
                     one.get("AllowedPattern") or "",
                     tuple(one.get("Labels") or ()),
+                    one["Value"] is not None,
                 )
                 for one in said
             ),

@@ -298,8 +298,18 @@ def labels(
         All versions of each side, oldest first. The last ones are equal already.
     rewritten
         What the copy's value is instead of the source's. Then only labels of the present version have a meaning there.
+
+    Raises
+    ------
+    PreconditionFailed
+        A label stands for a value that nobody can read any more.
     """
     named = source if rewritten is None else tuple(dataclasses.replace(v, value=rewritten) for v in source[-1:])
+    if lost := [label for version in named if not version.readable for label in version.labels]:
+        raise PreconditionFailed(
+            f"labels were not carried: {', '.join(sorted(lost))} stands for an older version whose key is disabled, "
+            "gone or not ours to use. Its value is up to date in the other region. Mend the key, or take that label off"
+        )
     wanted = {label: version for version in named for label in version.labels}
     have = {label: version for version in copy for label in version.labels}
     off: dict[int, list[str]] = {}
@@ -328,4 +338,4 @@ def labels(
 
 
 def _same(one: ParameterVersion, other: ParameterVersion) -> bool:
-    return (one.type, one.value) == (other.type, other.value)
+    return one.readable and other.readable and (one.type, one.value) == (other.type, other.value)
