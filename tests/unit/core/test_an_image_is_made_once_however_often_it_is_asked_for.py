@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 from pilotlight.aws import clients, compute, executions, images
 from pilotlight.decide import images as decide
 from pilotlight.errors import FatalError, PreconditionFailed, TransientError
-from pilotlight.model import Target
+from pilotlight.model import Group, Target
 from tests.unit.core.conftest import Context, load
 
 if TYPE_CHECKING:
@@ -272,7 +272,13 @@ def test_an_instance_is_taken_when_its_load_balancer_finds_it_healthy(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = compute.group
-    monkeypatch.setattr(compute, "group", lambda *asked: replace(real(*asked), target_groups=("arn:group",)))
+
+    def group(*asked: Any) -> Group:
+        found = real(*asked)
+        assert found
+        return replace(found, target_groups=("arn:group",))
+
+    monkeypatch.setattr(compute, "group", group)
     state = "initial"
 
     def targets(groups: Any, client: Any) -> tuple[Target, ...]:

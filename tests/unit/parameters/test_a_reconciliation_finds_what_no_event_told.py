@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import ClientError
 
-from functions.parameter_sync import app
 from pilotlight.aws import clients, parameter_store
 from pilotlight.decide.parameters import MARK
 from pilotlight.errors import PreconditionFailed
@@ -289,7 +288,7 @@ class Slow:
             return real(*args, **more)
 
         monkeypatch.setattr(parameter_store, operation, slowly)
-        monkeypatch.setattr(app.time, "monotonic", lambda: self.now)
+        monkeypatch.setattr("functions.parameter_sync.app.time.monotonic", lambda: self.now)
 
 
 @pytest.mark.parametrize(("seconds", "carried"), [(6.0, 2), (11.0, 1), (0.1, 4)])
