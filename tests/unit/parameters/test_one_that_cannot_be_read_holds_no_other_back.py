@@ -114,6 +114,7 @@ def test_one_that_never_crosses_is_not_decrypted_and_not_told(two: Regions, lock
     locks.names = {(PRIMARY, "/dev/local/x")}
     answer = two.reconcile()
     assert (answer["created"], answer["failed"], answer["failures"]) == (2, 0, [])
+    assert two.calls[(PRIMARY, "GetParameters")] == 0
     # It stays in its region, with the two records and settings of the orchestrator's.
     assert answer["left"] == two.reconcile()["left"] == 3
 
