@@ -117,13 +117,12 @@ def _require_turn(call: Call) -> None:
 
 
 def choose(call: Call) -> Json:
-    """Choose what to go on with: a half-made image of an earlier run, or an instance to make one of."""
+    """Choose what to go on with: a half-made image of an earlier run, or an instance that answers."""
     environment, run = call.environment, call.payload["run"]
     region = run["region"]
     ec2 = clients.at("ec2", region)
     group = compute.group(environment.names.group, clients.at("autoscaling", region))
     instances = images.described(group.instances if group else (), ec2)
-    instance = decide.choose(instances, environment.names.group, region)
     there = _images(call, run["other"]) if run["together"] else ()
     adopted = (
         None
@@ -132,12 +131,20 @@ def choose(call: Call) -> Json:
     )
     if adopted:
         return {
+            "done": True,
             "pair": adopted.tags[decide.PAIR],
             "instance": adopted.tags[decide.SOURCE_INSTANCE],
             "version": adopted.tags.get(decide.VERSION, ""),
             "adopted": adopted.identifier,
         }
+    targets = (
+        compute.targets(group.target_groups, clients.at("elbv2", region)) if group and group.target_groups else None
+    )
+    instance = decide.choose(instances, targets, environment.names.group, region, call.waited)
+    if instance is None:
+        return {"done": False}
     return {
+        "done": True,
         "pair": f"{environment.name}-app-{_now():%Y%m%d-%H%M%S}",
         "instance": instance.identifier,
         "version": instance.version,
@@ -172,7 +179,7 @@ def copy(call: Call) -> Json:
         made = images.copy(
             source.identifier,
             region,
-            source.name,
+            decide.copy_name(source),
             environment.names.key,
             decide.copied_tags(source),
             decide.copy_token(source),
@@ -281,6 +288,15 @@ def fail(call: Call) -> Json:
     return {"error": name, "cause": cause}
 
 
+def ended(call: Call) -> Json:
+    """Tell of a run that was stopped or ran out of time: it runs no Catch, so nobody was told."""
+    status = str(call.payload["status"])
+    notification = decide.ended(call.environment.name, call.environment.region, call.execution, status)
+    notify.publish(call.environment.topic_arn, notification["subject"], notification["message"])
+    _measure_on_the_side(call, Measure("ImageRunsFailed", 1.0, "Count"))
+    return {"told": True}
+
+
 def watch(call: Call) -> Json:
     """Let the schedule of this region follow the record, and measure how old its newest usable image is."""
     region, names = call.environment.region, call.environment.names
@@ -331,6 +347,7 @@ handler = serve(
         "prune": prune,
         "tell": tell,
         "fail": fail,
+        "ended": ended,
         "watch": watch,
     },
 )

@@ -26,7 +26,7 @@ from pilotlight.step import Call, serve
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pilotlight.model import Crossing, Json, Parameter, ParameterVersion
+    from pilotlight.model import Crossing, Json, Listing, Parameter, ParameterVersion
 
 logger = Logger(service="parameter-sync")
 
@@ -98,6 +98,27 @@ def _standing_by(call: Call) -> str:
     own = parameter_store.value(name, clients.steady("ssm", region))
     others = _others_record(name, target) if own == region else None
     return decide.standing_by(region, target, own or "nothing", others)
+
+
+class _Direction:
+    """From where to where, asked again whenever the last answer is ten seconds old: a switch turns it."""
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+        self._asked = time.monotonic()
+        self._reason = ""
+
+    def turned(self, *, at_once: bool = False) -> str:
+        """Say why nothing more is carried; nothing if it still is, by an answer that is fresh enough."""
+        now = time.monotonic()
+        if not self._reason and (at_once or now - self._asked > _ASKED_AGAIN_SECONDS):
+            self._reason = _standing_by(self._call)
+            self._asked = now
+        return self._reason
+
+
+class _TurnedError(Exception):
+    """Another region has become the active one meanwhile."""
 
 
 def _others_record(name: str, target: str) -> str | None:
@@ -210,30 +231,49 @@ def carry(call: Call) -> Json:
         return {"outcome": _NO_ANSWER, "detail": str(error), "batchItemFailures": failures}
     if isinstance(way, str):
         return {"outcome": "standing by", "detail": way, "batchItemFailures": []}
-    failed: list[str] = []
-    done: Counter[str] = Counter()
-    seen: dict[str, bool] = {}
-    for message, body in bodies.items():
+    batch = _Batch(call, way)
+    failures = [{"itemIdentifier": message} for message, body in bodies.items() if not batch.carried(body)]
+    return {"outcome": "carried", **batch.done, "batchItemFailures": failures}
+
+
+class _Batch:
+    """What was carried of one batch of events: each parameter once, and each comparison that was asked for once."""
+
+    def __init__(self, call: Call, way: Way) -> None:
+        self.done: Counter[str] = Counter()
+        self._call = call
+        self._way = way
+        self._direction = _Direction(call)
+        self._names: dict[str, bool] = {}
+        self._compared: dict[str, bool] = {}
+
+    def carried(self, body: Json) -> bool:
+        """Carry what one event names; say whether its message need not come back."""
         name = str(body.get("detail", {}).get("name", ""))
         # What a schedule or the record should have started comes back this way when its message is redriven.
-        if name in ("", f"{call.environment.prefix}/active-region"):
-            asked = {key: body[key] for key in ("after", "labels") if key in body}
-            if not _tried(lambda asked=asked: _reconciled(replace(call, payload=asked))):
-                failed.append(message)
-            continue
-        if name not in seen:
-            seen[name] = decide.crosses(name, way.crossing, way.target) is False or _carried(way, name, done)
-        if not seen[name]:
-            failed.append(message)
-    return {"outcome": "carried", **done, "batchItemFailures": [{"itemIdentifier": message} for message in failed]}
+        if name in ("", f"{self._call.environment.prefix}/active-region"):
+            asked: Json = {key: body[key] for key in ("after", "labels") if key in body}
+            which = json.dumps(asked, sort_keys=True)
+            if which not in self._compared:
+                self._compared[which] = _tried(lambda: _reconciled(replace(self._call, payload=asked)))
+            return self._compared[which]
+        if name not in self._names:
+            self._names[name] = _tried(lambda: self._carry(name))
+        return self._names[name]
+
+    def _carry(self, name: str) -> None:
+        if not decide.crosses(name, self._way.crossing, self._way.target):
+            return
+        # Events before this one took their time, or a comparison did.
+        if reason := self._direction.turned():
+            logger.info("left to the region that is active now", parameter=name, reason=reason)
+            self.done["left"] += 1
+        else:
+            self.done[synchronise(self._way, name)] += 1
 
 
 def _times_received(message: Mapping[str, Any]) -> int:
     return int(message.get("attributes", {}).get("ApproximateReceiveCount", 0))
-
-
-def _carried(way: Way, name: str, done: Counter[str]) -> bool:
-    return _tried(lambda: done.update([synchronise(way, name)]))
 
 
 def _tried(work: Any) -> bool:
@@ -329,24 +369,27 @@ def _compared(call: Call, way: Way) -> Json:
     labels = bool(payload.get("labels") if payload.get("labels") is not None else difference.compared <= _LABELS_UP_TO)
     after = str(payload.get("after", ""))
     changes = {change.name: change for change in difference.changes}
-    named = [name for name in sources if labels and decide.crosses(name, way.crossing, way.target)]
+    named = [
+        name
+        for name in sources.parameters
+        if labels and decide.crosses(name, way.crossing, way.target) and decide.known(name, sources, copies)
+    ]
     todo = [name for name in sorted({*changes, *named, *refused}) if name > after]
     # Listing took a while, and so does writing: a switch in the meantime turns the direction.
-    asked = time.monotonic()
-    if (difference.changes or labels) and (reason := _standing_by(call)):
-        return {"outcome": "standing by", "detail": reason, "done": True}
-    run = _Run(way, labels=labels, dry=bool(payload.get("dry_run")), refused=refused)
-    if not run.dry:
-        run.delete([change.name for change in difference.changes if change.do == "delete" and change.name > after])
-    for name in todo:
-        if time.monotonic() - asked > _ASKED_AGAIN_SECONDS:
-            asked = time.monotonic()
-            if reason := _standing_by(call):
-                return {"outcome": "standing by", "detail": reason, "done": True}
-        if call.context.get_remaining_time_in_millis() < _SPARE_MILLISECONDS or len(run.told) >= _TOLD:
-            break
-        run.one(name, changes.get(name), look=name in copies)
-        after = name
+    direction = _Direction(call)
+    run = _Run(way, direction, labels=labels, dry=bool(payload.get("dry_run")), refused=refused)
+    try:
+        run.turns_back(at_once=bool(difference.changes or labels))
+        if not run.dry:
+            run.delete([change.name for change in difference.changes if change.do == "delete" and change.name > after])
+        for name in todo:
+            run.turns_back()
+            if call.context.get_remaining_time_in_millis() < _SPARE_MILLISECONDS or len(run.told) >= _TOLD:
+                break
+            run.one(name, changes.get(name), look=name in copies.parameters)
+            after = name
+    except _TurnedError as turned:
+        return {"outcome": "standing by", "detail": str(turned), "done": True}
     return {
         "outcome": "compared" if run.dry else "reconciled",
         "done": not todo or after == todo[-1],
@@ -356,44 +399,55 @@ def _compared(call: Call, way: Way) -> Json:
         "target": way.target,
         "compared": difference.compared,
         "left": difference.left,
-        "kept": difference.kept,
+        "kept": difference.kept + run.counts["kept"],
         **{done: run.counts[done] for done in (*_PAST.values(), "labelled", "failed")},
         "differences": run.told,
         "failures": run.failures,
     }
 
 
-def _listed(way: Way, region: str) -> Mapping[str, Parameter]:
+def _listed(way: Way, region: str) -> Listing:
     return parameter_store.listed(
         decide.roots(way.crossing),
         clients.steady("ssm", region),
         clients.steady("resourcegroupstaggingapi", region),
+        lambda name: decide.crosses(name, way.crossing, way.target),
     )
 
 
 class _Run:
     """What one reconciliation does, and what it says of it."""
 
-    def __init__(self, way: Way, *, labels: bool, dry: bool, refused: Mapping[str, str]) -> None:
+    def __init__(self, way: Way, direction: _Direction, *, labels: bool, dry: bool, refused: Mapping[str, str]) -> None:
         self.dry = dry
         self.counts: Counter[str] = Counter()
         self.told: list[Json] = []
         self.failures: list[Json] = []
         self._way = way
+        self._direction = direction
         self._labels = labels
         self._refused = refused
+
+    def turns_back(self, *, at_once: bool = False) -> None:
+        """Go no further if another region has become the active one."""
+        if reason := self._direction.turned(at_once=at_once):
+            raise _TurnedError(reason)
 
     def delete(self, names: list[str]) -> None:
         """Delete copies whose source is still gone, ten a call."""
         for some in parameter_store.chunks(names):
-            if self._tried(", ".join(some), lambda some=some: self._delete(some)):
-                self.counts["deleted"] += len(some)
+            self.turns_back()
+            self._tried(", ".join(some), lambda some=some: self._delete(some))
 
     def _delete(self, names: list[str]) -> None:
         back = parameter_store.existing(names, self._way.source)
         gone = [name for name in names if name not in back]
-        if gone:
-            parameter_store.delete(gone, self._way.destination)
+        # Whose it is says the listing of a whole region, some time after it changed: before a deletion each is asked.
+        ours = [name for name in gone if decide.MARK in parameter_store.tags(name, self._way.destination)]
+        self.counts["kept"] += len(gone) - len(ours)
+        if ours:
+            parameter_store.delete(ours, self._way.destination)
+            self.counts["deleted"] += len(ours)
 
     def one(self, name: str, change: decide.Change | None, *, look: bool) -> None:
         """Carry one parameter; if its copy is no longer what was listed, afresh."""
@@ -405,7 +459,8 @@ class _Run:
             self._tried(name, lambda: self._carry(name, change))
 
     def _carry(self, name: str, change: decide.Change | None) -> None:
-        if change and (self._labels or not _carry_out(self._way, change)):
+        # What takes the place of another one deletes it first, so it is looked at afresh.
+        if change and (self._labels or change.do == "replace" or not _carry_out(self._way, change)):
             self.counts[synchronise(self._way, name)] += 1
         elif change:
             self.counts[_PAST[change.do]] += 1

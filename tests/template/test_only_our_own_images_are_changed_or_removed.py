@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from pilotlight.decide.images import ENVIRONMENT, MARK
@@ -81,15 +82,18 @@ def test_a_run_that_caught_nothing_is_told_by_a_rule() -> None:
     rule = IMAGES["EndedBadly"]["Properties"]
     assert set(rule["EventPattern"]["detail"]["status"]) == {"TIMED_OUT", "ABORTED"}
     (target,) = rule["Targets"]
-    assert target["Arn"] == {"Ref": "TopicArn"}
-    template = target["InputTransformer"]["InputTemplate"].strip()
-    assert (template[0], template[-1]) == ('"', '"')
-    for name in target["InputTransformer"]["InputPathsMap"]:
-        assert f"<{name}>" in template
-    allowed = {
-        one["Principal"]["Service"] for one in IMAGES["TopicPolicy"]["Properties"]["PolicyDocument"]["Statement"]
+    # Never the topic, which is encrypted: see test_everything_is_encrypted.
+    assert target["Arn"] == {"Ref": "FunctionArn"}
+    transformer = target["InputTransformer"]
+    event = json.loads(transformer["InputTemplate"])
+    assert event == json.loads((ROOT / "events/image-ended.json").read_text()) | {
+        name: f"<{name}>" for name in transformer["InputPathsMap"]
     }
-    assert allowed == {"events.amazonaws.com", "cloudwatch.amazonaws.com"}
+    permission = IMAGES["EndedBadlyMayInvoke"]["Properties"]
+    assert permission["SourceArn"] == {"Fn::GetAtt": ["EndedBadly", "Arn"]}
+    assert (permission["FunctionName"], permission["Principal"]) == ({"Ref": "FunctionArn"}, "events.amazonaws.com")
+    # And it may tell.
+    assert FUNCTION["Environment"]["Variables"]["NOTIFICATION_TOPIC_ARN"] in many(STATEMENTS["Tell"]["Resource"])
 
 
 def test_the_alarm_judges_the_standby_by_the_metric_that_the_function_puts() -> None:

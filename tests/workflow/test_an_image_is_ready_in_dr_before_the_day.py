@@ -185,6 +185,13 @@ def test_of_two_at_once_one_ends_quietly_and_what_nobody_needs_is_removed(operat
     assert {"ImageRunsFailed", "ImageCopySeconds"} <= {one["MetricName"] for one in measured}
 
 
+def test_a_run_that_is_stopped_is_told_though_it_catches_nothing(operator: Operator) -> None:
+    mail = Mailbox(operator, PRIMARY, "dev-image")
+    arn = start(operator, PRIMARY, fresh=True)
+    operator.lab.client("stepfunctions", PRIMARY).stop_execution(executionArn=arn)
+    assert arn in mail.next("IMAGE ABORTED")
+
+
 def test_a_copy_whose_key_is_refused_is_told_and_never_chosen_and_is_made_the_next_time(operator: Operator) -> None:
     before = {region: current(operator, region) for region in (PRIMARY, DR)}
     mail = Mailbox(operator, PRIMARY, "dev-image")

@@ -534,6 +534,19 @@ class Parameter:
 
 
 @dataclass(frozen=True, slots=True)
+class Listing:
+    """A region's parameters under some paths, and what could not be read of them."""
+
+    parameters: Mapping[str, Parameter]
+    unread: Mapping[str, str]
+    """Names that are there without a value that could be read, and why; empty where nobody asked for it."""
+    paths: tuple[str, ...]
+    """What was listed. Whether there is anything elsewhere is not known."""
+    refused: Mapping[str, str]
+    """Paths that could not be listed, and why."""
+
+
+@dataclass(frozen=True, slots=True)
 class ParameterVersion:
     """One version of a parameter, as labels need it: what it held, and what it is called."""
 
@@ -542,6 +555,8 @@ class ParameterVersion:
     value: str = field(repr=False)
     allowed_pattern: str = ""
     labels: tuple[str, ...] = ()
+    readable: bool = True
+    """Whether the value is known: an older secret may be under a key that is gone."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
-from pilotlight.aws import clients, executions, images
+from pilotlight.aws import clients, compute, executions, images
 from pilotlight.decide import images as decide
 from pilotlight.errors import FatalError, PreconditionFailed, TransientError
+from pilotlight.model import Group, Target
 from tests.unit.core.conftest import Context, load
 
 if TYPE_CHECKING:
@@ -242,6 +244,57 @@ def test_the_next_run_goes_on_with_what_was_left(world: World) -> None:
     assert world.step("choose")["adopted"] == ""
 
 
+def test_a_run_that_ended_while_it_published_is_gone_on_with(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.run = world.ask("begin", input={})
+    for action in ("choose", "make", "make", "copy", "copy"):
+        world.step(action)
+    before = world.run["image"], world.run["copy"]
+    note = images.note
+
+    def ends_after_the_copy(image: str, tags: Any, client: Any = None) -> None:
+        if image == before[0]:
+            raise ConnectionError
+        note(image, tags, client)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(images, "note", ends_after_the_copy)
+        with pytest.raises(FatalError):
+            world.step("publish")
+    world.run = world.ask("begin", input={})
+    assert world.step("choose")["adopted"] == before[0]
+    for action in ("make", "copy", "publish"):
+        world.step(action)
+    assert (world.current(PRIMARY), world.current(DR)) == before
+    assert {tags[decide.MARK] for region in (PRIMARY, DR) for tags in world.images(region).values()} == {"published"}
+
+
+def test_an_instance_is_taken_when_its_load_balancer_finds_it_healthy(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = compute.group
+
+    def group(*asked: Any) -> Group:
+        found = real(*asked)
+        assert found
+        return replace(found, target_groups=("arn:group",))
+
+    monkeypatch.setattr(compute, "group", group)
+    state = "initial"
+
+    def targets(groups: Any, client: Any) -> tuple[Target, ...]:
+        assert (groups, client.meta.region_name) == (("arn:group",), PRIMARY)
+        return (Target(world.instance, state, "Elb.InitialHealthChecking"),)
+
+    monkeypatch.setattr(compute, "targets", targets)
+    world.run = world.ask("begin", input={})
+    assert world.step("choose") == {"done": False}
+    with pytest.raises(PreconditionFailed, match="its target initial, Elb.InitialHealthChecking"):
+        world.ask("choose", run=world.run, waited=decide.INSTANCE_BUDGET)
+    state = "healthy"
+    chosen = world.step("choose")
+    assert (chosen["done"], chosen["instance"]) == (True, world.instance)
+
+
 def test_a_step_after_a_switch_changes_nothing(world: World) -> None:
     published(world)
     before = world.current(DR)
@@ -261,6 +314,7 @@ class Refusing:
     def __init__(self, real: Any) -> None:
         self._real = real
         self.tokens: list[str] = []
+        self.names: list[str] = []
         self.failing = True
 
     def __getattr__(self, name: str) -> Any:
@@ -268,6 +322,7 @@ class Refusing:
 
     def copy_image(self, **asked: Any) -> Any:
         self.tokens.append(asked["ClientToken"])
+        self.names.append(asked["Name"])
         return self._real.copy_image(**asked)
 
     def get_paginator(self, name: str) -> Any:
@@ -304,7 +359,7 @@ def test_a_copy_that_failed_is_marked_and_the_next_attempt_is_another(
     assert source[decide.TRIES] == "1"
     refusing.failing = False
     world.step("copy")
-    assert len(set(refusing.tokens)) == 2
+    assert len(set(refusing.tokens)) == len(set(refusing.names)) == 2
     assert world.step("copy")["copy"] in world.images(DR)
 
 
@@ -376,6 +431,37 @@ def test_what_any_template_or_instance_or_group_refers_to_is_in_use() -> None:
     assert {"LaunchTemplateId": "lt-2", "Versions": ["$Default"]} in ec2.asked
 
 
+@pytest.mark.parametrize("code", ["InvalidLaunchTemplateId.VersionNotFound", "InvalidLaunchTemplateId.NotFound"])
+def test_what_an_instance_was_started_by_and_is_deleted_since_hides_nothing_else(code: str) -> None:
+    def versions(asked: dict[str, Any]) -> dict[str, Any]:
+        gone = asked.get("LaunchTemplateId") == "lt-gone" or "3" in asked["Versions"]
+        if gone:
+            raise ClientError({"Error": {"Code": code, "Message": "no"}}, "DescribeLaunchTemplateVersions")
+        named = asked["Versions"][0].replace("$Latest", "latest")
+        return {"LaunchTemplateVersions": [{"LaunchTemplateData": {"ImageId": f"ami-{named}"}}]}
+
+    ec2 = Pages(describe_instances={"Reservations": []}, describe_launch_template_versions=versions)
+    started = [{"LaunchTemplate": {"LaunchTemplateId": "lt-1", "Version": number}} for number in ("3", "4")]
+    groups = [
+        {"LaunchTemplate": {"LaunchTemplateId": "lt-1", "Version": "5"}, "Instances": started},
+        {"LaunchTemplate": {"LaunchTemplateId": "lt-gone", "Version": "1"}},
+    ]
+    scaling = Pages(describe_auto_scaling_groups={"AutoScalingGroups": groups})
+    assert images.in_use(["ami-3", "ami-4", "ami-5", "ami-latest"], ec2, scaling) == {"ami-4", "ami-5", "ami-latest"}
+
+
+def test_another_refusal_than_that_it_is_gone_removes_nothing() -> None:
+    def versions(asked: dict[str, Any]) -> dict[str, Any]:
+        if "LaunchTemplateId" in asked:
+            raise ClientError({"Error": {"Code": "UnauthorizedOperation", "Message": "no"}}, "Describe")
+        return {"LaunchTemplateVersions": []}
+
+    ec2 = Pages(describe_instances={"Reservations": []}, describe_launch_template_versions=versions)
+    groups = [{"LaunchTemplate": {"LaunchTemplateId": "lt-1", "Version": "5"}}]
+    with pytest.raises(ClientError):
+        images.in_use(["ami-1"], ec2, Pages(describe_auto_scaling_groups={"AutoScalingGroups": groups}))
+
+
 @pytest.mark.parametrize(
     ("code", "told"),
     [("InvalidAMIID.NotFound", ""), ("InvalidSnapshot.InUse", "snap-1: no"), ("UnauthorizedOperation", "snap-1: no")],
@@ -442,3 +528,15 @@ def test_a_failure_is_told_even_where_it_cannot_be_measured(world: World, monkey
     assert world.ask("tell", run=run, removed={"problems": []}) == {"told": False}
     assert world.ask("tell", run=run | {"together": False}, removed={"problems": []}) == {"told": True}
     assert len(sent) == 2
+
+
+def test_a_run_that_could_tell_nothing_is_told_of_by_the_rule(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[tuple[str, str, str]] = []
+    monkeypatch.setattr("pilotlight.aws.notify.publish", lambda *told: sent.append(told))
+    assert world.ask("ended", ONE, status="TIMED_OUT") == {"told": True}
+    ((topic, subject, message),) = sent
+    assert (topic, subject[:26]) == (TOPIC, "[dev] IMAGE TIMED_OUT in e")
+    assert ONE in message
+    assert "goes on with what is half done" in message
+    metrics = world.aws("cloudwatch", PRIMARY).list_metrics(Namespace="PilotLight", MetricName="ImageRunsFailed")
+    assert metrics["Metrics"]

@@ -12,7 +12,7 @@ import pytest
 from pilotlight.config import image_settings_from
 from pilotlight.decide import images
 from pilotlight.errors import PreconditionFailed
-from pilotlight.model import DiskSnapshot, Image, Instance, Key
+from pilotlight.model import DiskSnapshot, Image, Instance, Key, Target
 from tests.unit.core.samples import DR, PRIMARY
 
 NOW = dt.datetime(2026, 11, 22, 12, tzinfo=dt.UTC)
@@ -108,16 +108,59 @@ def test_never_are_both_regions_active_while_they_see_each_other() -> None:
 # --- What it is made of
 
 
-def test_the_healthy_instance_that_was_started_last_is_chosen() -> None:
-    old, new = (
-        Instance("i-1", "InService", "Healthy", "2026-11-01"),
-        Instance("i-2", "InService", "Healthy", "2026-11-02"),
-    )
-    sick, starting = replace(new, health="Unhealthy"), replace(new, lifecycle="Pending")
-    assert images.choose((new, old), "dev-asg", PRIMARY) == new
-    for none in ((), (sick,), (starting,)):
+OLD, NEW = (Instance(f"i-{day}", "InService", "Healthy", f"2026-11-0{day}") for day in (1, 2))
+BUDGET = images.INSTANCE_BUDGET
+
+
+def chosen(
+    instances: tuple[Instance, ...], *targets: Target, waited: int = 0, without: bool = False
+) -> Instance | None:
+    return images.choose(instances, None if without else targets, "dev-asg", PRIMARY, waited)
+
+
+def says(instance: Instance, state: str, reason: str = "") -> Target:
+    return Target(instance.identifier, state, reason)
+
+
+def test_the_instance_that_was_started_last_is_chosen() -> None:
+    assert chosen((NEW, OLD), says(OLD, "healthy"), says(NEW, "healthy")) == NEW
+    assert chosen((NEW, OLD), without=True) == NEW
+
+
+def test_one_that_auto_scaling_finds_healthy_and_its_load_balancer_does_not_is_never_chosen() -> None:
+    """While its grace lasts, Auto Scaling finds healthy whatever runs."""
+    for state in ("initial", "unhealthy", "draining", "unavailable"):
+        assert chosen((NEW,), says(NEW, state)) is None
+        with pytest.raises(PreconditionFailed, match=f"i-2 is InService and Healthy, its target {state}, Elb.Reason"):
+            chosen((NEW,), says(NEW, state, "Elb.Reason"), waited=BUDGET)
+    with pytest.raises(PreconditionFailed, match="its target not registered"):
+        chosen((NEW,), waited=BUDGET)
+
+
+def test_one_that_starts_is_waited_for_and_then_what_answers_is_taken() -> None:
+    """After a release the one that was started last has it."""
+    for new in (NEW, replace(NEW, lifecycle="Pending")):
+        assert chosen((new, OLD), says(OLD, "healthy"), says(new, "initial")) is None
+        assert chosen((new, OLD), says(OLD, "healthy"), says(new, "initial"), waited=BUDGET - 1) is None
+        assert chosen((new, OLD), says(OLD, "healthy"), says(new, "initial"), waited=BUDGET) == OLD
+    # An older one that is not well is nothing to wait for.
+    assert chosen((NEW, OLD), says(NEW, "healthy"), says(OLD, "unhealthy")) == NEW
+
+
+def test_it_has_to_answer_in_every_group_that_uses_it() -> None:
+    assert chosen((NEW,), says(NEW, "healthy"), says(NEW, "unhealthy")) is None
+    # One that no load balancer uses looks at nothing.
+    assert chosen((NEW,), says(NEW, "healthy"), says(NEW, "unused", "Target.NotInUse")) == NEW
+    assert chosen((NEW,), says(NEW, "unused", "Target.NotInUse")) is None
+
+
+def test_where_nothing_starts_nothing_is_waited_for() -> None:
+    sick, leaving = replace(NEW, health="Unhealthy"), replace(NEW, lifecycle="Terminating")
+    for none in ((), (sick,), (leaving,)):
         with pytest.raises(PreconditionFailed, match="nothing was changed"):
-            images.choose(none, "dev-asg", PRIMARY)
+            chosen(none, without=True)
+        with pytest.raises(PreconditionFailed, match="nothing was changed"):
+            chosen(none, *(says(one, "healthy") for one in none))
 
 
 I1 = Instance("i-1", "InService", "Healthy", "2026-11-01", "2.3")
@@ -163,6 +206,12 @@ def test_one_that_was_published_alone_is_copied_when_the_other_region_is_back() 
     assert images.adopt((alone,), (), (I1,), NOW, together=False) is None
 
 
+def test_one_whose_run_ended_while_it_published_is_gone_on_with() -> None:
+    """The copy is published first: then its source is half done still."""
+    copy = image("ami-2", 5, images.PUBLISHED, "p1")
+    assert images.adopt((HALF,), (copy,), (I1,), NOW, together=True) == HALF
+
+
 # --- Made, copied
 
 
@@ -184,6 +233,8 @@ def test_a_copy_asked_for_again_is_the_same_and_after_a_failure_another() -> Non
     assert images.copy_token(source) == images.copy_token(source)
     assert len({images.copy_token(source), images.copy_token(again), images.copy_token(image("ami-2", 5))}) == 3
     assert images.next_try(again) == "2"
+    # The one that failed keeps its name, and EC2 gives it to no second one.
+    assert (images.copy_name(source), images.copy_name(again)) == ("p1", "p1-1")
 
 
 def test_a_copy_under_way_is_found_and_one_that_was_given_up_is_not() -> None:

@@ -37,7 +37,7 @@ OUTSIDE = ("sql-follow", "probe-watch", "objects-watch", "traffic-follow", "secr
 # Sent by AWS as it is: the function knows it by its source.
 BY_AWS = {"probe-health": "aws.health"}
 
-BY_RULES = {"image-watch"}
+BY_RULES = {"image-watch", "image-ended"}
 
 
 def actions(function: str) -> set[str]:

@@ -7,13 +7,17 @@ from typing import Any
 
 import pytest
 
-from pilotlight.decide.images import COPY_BUDGET, IMAGE_BUDGET
+from pilotlight.decide.images import COPY_BUDGET, IMAGE_BUDGET, INSTANCE_BUDGET
 from tests.unit.core.test_the_failover_cannot_hang_or_end_untold import ROOT, states, targets
 
 MACHINE: dict[str, Any] = json.loads((ROOT / "statemachine" / "image.asl.json").read_text())
 STATES: dict[str, Any] = MACHINE["States"]
 TASKS = [(name, state) for name, state in states(MACHINE) if state["Type"] == "Task"]
-WAITS = {"Wait for the image": IMAGE_BUDGET, "Wait for the copy": COPY_BUDGET}
+WAITS = {
+    "Wait for an instance": INSTANCE_BUDGET,
+    "Wait for the image": IMAGE_BUDGET,
+    "Wait for the copy": COPY_BUDGET,
+}
 # An execution's history has room for so many events; a look, its judgement and its wait take nine.
 EVENTS, EVENTS_A_LOOK = 25_000, 9
 PAUSE, EARLY, LATE, LATE_FROM = "$waited < 600 ? 15 : 120", 15, 120, 600
@@ -95,7 +99,7 @@ def test_a_history_has_room_for_the_longest_waits_and_the_machine_has_the_time()
     ("later", "earlier"),
     [
         ("Choose an instance", "Is there anything to do?"),
-        ("Make an image", "Choose an instance"),
+        ("Make an image", "Does an instance answer?"),
         ("Copy it to the other region", "Is the image there?"),
         ("Check that it can be started there", "Is the copy there?"),
         ("Remove old images", "Publish it"),

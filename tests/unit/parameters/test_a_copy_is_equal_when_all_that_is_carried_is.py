@@ -5,10 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-import pytest
-
 from pilotlight.aws import parameter_store
-from pilotlight.decide.parameters import MARK, change, copy_of, roots
+from pilotlight.decide.parameters import MARK, change, copy_of
 from pilotlight.model import Crossing, Parameter
 from tests.unit.core.conftest import DR, PRIMARY
 
@@ -49,15 +47,3 @@ def test_tags_of_aws_and_our_own_mark_are_nobodys_to_carry() -> None:
     tagged = dataclasses.replace(SOURCE, tags={"aws:cloudformation:stack-name": "theirs", "team": "a"})
     assert copy_of(tagged, CROSSING, PRIMARY, DR).tags == {"team": "a", MARK: PRIMARY}
     assert decide(tagged, dataclasses.replace(COPY, tags={"team": "a", MARK: "elsewhere"})).do == "nothing"
-
-
-@pytest.mark.parametrize(
-    ("paths", "wanted"),
-    [
-        (("/dev",), ("/dev",)),
-        (("/dev", "/dev/app", "/devil/", "/team"), ("/dev", "/devil", "/team")),
-        (("/dev", "/"), ("/",)),
-    ],
-)
-def test_nothing_is_listed_twice(paths: tuple[str, ...], wanted: tuple[str, ...]) -> None:
-    assert roots(Crossing("dev", paths)) == wanted

@@ -132,6 +132,24 @@ def test_a_message_that_failed_heals_when_it_is_redriven(two: Regions, monkeypat
     assert (two.value("/dev/app/a"), two.value("/dev/app/b")) == ("v", "v")
 
 
+def test_many_comparisons_in_one_batch_are_one(two: Regions) -> None:
+    """What a bad night left in the dead letters is ten a call, and each would list everything."""
+    fill(two, 3)
+    hourly = [{"messageId": str(number), "body": '{"action": "reconcile"}'} for number in range(6)]
+    weekly = [{"messageId": f"w{number}", "body": '{"action": "reconcile", "labels": true}'} for number in range(3)]
+    assert two.invoke({"Records": [*hourly, *weekly]})["batchItemFailures"] == []
+    assert two.calls[(DR, "GetResources")] == 2
+    assert two.value("/dev/app/000") == "v"
+
+
+def test_one_comparison_that_failed_fails_for_all_that_asked_for_it(two: Regions, monkeypatch: Any) -> None:
+    two.put("/dev/app/a", "v")
+    monkeypatch.setattr(parameter_store, "create", refused)
+    hourly = [{"messageId": str(number), "body": '{"action": "reconcile"}'} for number in range(2)]
+    failed = two.invoke({"Records": hourly})["batchItemFailures"]
+    assert [one["itemIdentifier"] for one in failed] == ["0", "1"]
+
+
 def refused(parameter: Any, client: Any) -> Any:
     with parameter_store._without_values("creating", parameter.name):
         raise ClientError(
@@ -168,8 +186,8 @@ def test_a_copy_that_changed_since_it_was_listed_is_looked_at_afresh(two: Region
     two.put("/dev/app/x", "v2")
     listed = parameter_store.listed
 
-    def then_an_event(paths: Any, client: Any, tagging: Any) -> Any:
-        found = listed(paths, client, tagging)
+    def then_an_event(paths: Any, client: Any, *more: Any) -> Any:
+        found = listed(paths, client, *more)
         if client.meta.region_name == DR:
             two.put("/dev/app/x", "v3")
             two.put("/dev/app/x", "v3", DR)
@@ -231,12 +249,91 @@ def test_a_source_that_is_back_is_not_deleted_on_the_other_side(two: Regions, mo
     assert two.value("/dev/app/x") == "v"
 
 
+def test_a_mark_that_was_taken_off_counts_before_a_listing_knows_it(two: Regions, monkeypatch: Any) -> None:
+    """Tags of a whole region are listed some time after they changed."""
+    fill(two, 2)
+    two.reconcile()
+    stale = parameter_store._tags(clients.steady("resourcegroupstaggingapi", DR))
+    monkeypatch.setattr(parameter_store, "_tags", lambda _: stale)
+    two.ssm(DR).remove_tags_from_resource(ResourceType="Parameter", ResourceId="/dev/app/000", TagKeys=[MARK])
+    for name in ("/dev/app/000", "/dev/app/001"):
+        two.ssm().delete_parameter(Name=name)
+    answer = two.reconcile()
+    assert (answer["deleted"], answer["kept"], answer["failed"]) == (1, 1, 0)
+    assert (two.value("/dev/app/000"), two.value("/dev/app/001")) == ("v", None)
+
+
+def test_one_of_another_type_takes_no_place_that_is_not_ours_any_more(two: Regions, monkeypatch: Any) -> None:
+    fill(two, 1)
+    two.reconcile()
+    stale = parameter_store._tags(clients.steady("resourcegroupstaggingapi", DR))
+    monkeypatch.setattr(parameter_store, "_tags", lambda _: stale)
+    two.ssm(DR).remove_tags_from_resource(ResourceType="Parameter", ResourceId="/dev/app/000", TagKeys=[MARK])
+    two.ssm().delete_parameter(Name="/dev/app/000")
+    two.put("/dev/app/000", "v", Type="SecureString")
+    answer = two.reconcile(labels=False)
+    assert (answer["replaced"], answer["failed"]) == (0, 1)
+    assert two.get("/dev/app/000")["Type"] == "String"
+
+
+class Slow:
+    """A clock on which each writing takes a while."""
+
+    def __init__(self, monkeypatch: Any, operation: str, seconds: float) -> None:
+        self.now = 0.0
+        real = getattr(parameter_store, operation)
+
+        def slowly(*args: Any, **more: Any) -> Any:
+            self.now += seconds
+            return real(*args, **more)
+
+        monkeypatch.setattr(parameter_store, operation, slowly)
+        monkeypatch.setattr("functions.parameter_sync.app.time.monotonic", lambda: self.now)
+
+
+@pytest.mark.parametrize(("seconds", "carried"), [(6.0, 2), (11.0, 1), (0.1, 4)])
+def test_events_of_a_batch_are_carried_on_an_answer_of_ten_seconds_at_most(
+    two: Regions, monkeypatch: Any, seconds: float, carried: int
+) -> None:
+    fill(two, 4)
+    Slow(monkeypatch, "create", seconds)
+    create = parameter_store.create
+
+    def then_a_switch(parameter: Any, client: Any) -> bool:
+        done = create(parameter, client)
+        two.record(DR)
+        return bool(done)
+
+    monkeypatch.setattr(parameter_store, "create", then_a_switch)
+    answer = two.send(*(f"/dev/app/{number:03}" for number in range(4)))
+    assert (answer.get("created"), answer.get("left", 0)) == (carried, 4 - carried)
+    # The region that is active now compares; nothing of this one's comes back.
+    assert answer["batchItemFailures"] == []
+
+
+def test_deletions_are_not_carried_on_an_older_answer_either(two: Regions, monkeypatch: Any) -> None:
+    fill(two, 25)
+    two.reconcile()
+    for number in range(25):
+        two.ssm().delete_parameter(Name=f"/dev/app/{number:03}")
+    Slow(monkeypatch, "delete", 11.0)
+    delete = parameter_store.delete
+
+    def then_a_switch(names: Any, client: Any) -> None:
+        delete(names, client)
+        two.record(DR)
+
+    monkeypatch.setattr(parameter_store, "delete", then_a_switch)
+    assert two.reconcile()["outcome"] == "standing by"
+    assert len([number for number in range(25) if two.value(f"/dev/app/{number:03}")]) == 15
+
+
 def test_a_switch_in_the_meantime_ends_it(two: Regions, monkeypatch: Any) -> None:
     fill(two, 2)
     listed = parameter_store.listed
 
-    def then_a_switch(paths: Any, client: Any, tagging: Any) -> Any:
-        found = listed(paths, client, tagging)
+    def then_a_switch(paths: Any, client: Any, *more: Any) -> Any:
+        found = listed(paths, client, *more)
         if client.meta.region_name == DR:
             two.record(DR)
         return found

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _VERSION = "pilotlight:version"
 _LIVING = ("pending", "running", "shutting-down", "stopping", "stopped")
 _GONE = frozenset({"InvalidAMIID.NotFound", "InvalidAMIID.Unavailable", "InvalidSnapshot.NotFound"})
+_NO_TEMPLATE = frozenset({"InvalidLaunchTemplateId.NotFound", "InvalidLaunchTemplateId.VersionNotFound"})
 _FILTERED_A_CALL = 200
 
 
@@ -178,8 +179,19 @@ def in_use(identifiers: Iterable[str], ec2: Any, scaling: Any) -> frozenset[str]
     versions = ec2.get_paginator("describe_launch_template_versions")
     found |= _named(versions.paginate(Versions=["$Latest", "$Default"]))
     for template, named in _versions_of_groups(scaling).items():
-        found |= _named(versions.paginate(LaunchTemplateId=template, Versions=sorted(named)))
+        found |= _named_by(template, sorted(named), versions)
     return frozenset(found & set(some))
+
+
+def _named_by(template: str, named: list[str], versions: Any) -> set[str]:
+    """Read which images versions of a template name; what an instance was once started by may be deleted since."""
+    try:
+        return _named(versions.paginate(LaunchTemplateId=template, Versions=named))
+    except ClientError as error:
+        if faults.code(error) not in _NO_TEMPLATE:
+            raise
+    # One that is gone refuses the others with it.
+    return {image for one in named for image in _named_by(template, [one], versions)} if len(named) > 1 else set()
 
 
 def _named(pages: Any) -> set[str]:

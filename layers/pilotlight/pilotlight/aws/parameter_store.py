@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import json
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from pilotlight.aws import faults
-from pilotlight.model import Parameter, ParameterVersion
+from pilotlight.errors import TransientError
+from pilotlight.model import Listing, Parameter, ParameterVersion
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 _NAMES_A_CALL = 10
 _DESCRIBED_A_CALL = 50
@@ -23,42 +25,133 @@ _TAGGED_A_CALL = 100
 _NONE = frozenset({"ParameterNotFound", "InvalidResourceId"})
 
 
-def listed(paths: Iterable[str], client: Any, tagging: Any) -> dict[str, Parameter]:
+def listed(paths: Iterable[str], client: Any, tagging: Any, wanted: Callable[[str], bool] | None = None) -> Listing:
     """List all parameters under some paths with all that listings tell: everything but labels.
 
-    Three listings and no call for a single parameter: values come 10 a call, what describes them 50, tags 100.
+    Three listings and no call for a single parameter: values come 10 a call, what describes them 50, tags 100. Only
+    where a value is refused, each secret of its path that is wanted is asked for by its name: one that nobody can
+    decrypt holds no other one back.
 
     Parameters
     ----------
     paths
-        None of them below another one.
+        One below another is listed only if that one is refused.
     client, tagging
         Clients of one region for ``ssm`` and ``resourcegroupstaggingapi``.
+    wanted
+        Which secrets are asked for by their names; all if nothing is said.
 
     Returns
     -------
-    dict
-        Name to parameter.
+    Listing
+        What there is, and what could not be read.
     """
-    tags = _tags(tagging)
+    tagged = _tags(tagging)
+    listing = Listing({}, {}, (), {})
+    for path in sorted(paths):
+        if any(f"{path}/".startswith(f"{above.rstrip('/')}/") for above in listing.paths):
+            continue
+        try:
+            values, unread = _values(path, client, wanted or (lambda _: True))
+        except ClientError as error:
+            listing = replace(listing, refused={**listing.refused, path: _refusal(error)})
+            continue
+        found = _joined(_described(path, client), values, unread, tagged, client)
+        listing = replace(
+            listing,
+            parameters={**listing.parameters, **found},
+            unread={**listing.unread, **unread},
+            paths=(*listing.paths, path),
+        )
+    return listing
+
+
+def _joined(
+    described: Mapping[str, dict[str, Any]],
+    values: Mapping[str, dict[str, Any]],
+    unread: dict[str, str],
+    tagged: Mapping[str, Mapping[str, str]],
+    client: Any,
+) -> dict[str, Parameter]:
+    """Join what two listings say of each parameter; note in ``unread`` whose value is refused meanwhile."""
     found: dict[str, Parameter] = {}
-    for path in paths:
-        described = _described(path, client)
-        values = _values(path, client)
-        for name in described.keys() | values.keys():
-            one = described.get(name), values.get(name)
-            if one[0] and one[1] and one[0]["Version"] == one[1]["Version"]:
-                found[name] = _parameter(one[0] | {"Value": one[1]["Value"]}, tags.get(name.lstrip("/"), {}))
-            # It changed while it was listed.
-            elif fresh := read(name, client):
-                found[name] = fresh[0]
+    for name in (described.keys() | values.keys()) - unread.keys():
+        one = described.get(name), values.get(name)
+        if one[0] and one[1] and one[0]["Version"] == one[1]["Version"]:
+            found[name] = _parameter(one[0] | {"Value": one[1]["Value"]}, tagged.get(name.lstrip("/"), {}))
+            continue
+        # It changed while it was listed.
+        try:
+            fresh = read(name, client)
+        except ClientError as error:
+            unread[name] = _refusal(error)
+            continue
+        if fresh:
+            found[name] = fresh[0]
     return found
 
 
-def _values(path: str, client: Any) -> dict[str, dict[str, Any]]:
-    pages = client.get_paginator("get_parameters_by_path").paginate(Path=path, Recursive=True, WithDecryption=True)
+def _refusal(error: ClientError) -> str:
+    """Word a refusal; what passes by itself is none.
+
+    Raises
+    ------
+    ClientError
+        It is throttling, or the region's own trouble.
+    """
+    if isinstance(faults.sorted_into_family(error), TransientError):
+        raise error
+    return f"{faults.code(error)}: {error.response['Error'].get('Message', '')}".rstrip(": ")
+
+
+def _values(path: str, client: Any, wanted: Callable[[str], bool]) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
+    """List values by name; and by name why there is none: empty where it was not asked for.
+
+    A page is refused as a whole for one secret whose key is disabled, gone, or not ours to use. Then the path is listed
+    once more without decrypting, from its beginning, since no token of one listing is promised to be good for the
+    other.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    try:
+        for page in _pages(path, client, decrypt=True):
+            found |= page
+    except ClientError as error:
+        _refusal(error)
+    else:
+        return found, {}
+    unread: dict[str, str] = {}
+    secrets = []
+    for page in _pages(path, client, decrypt=False):
+        for name, said in page.items():
+            if said["Type"] != "SecureString":
+                found[name] = said
+            elif name not in found and wanted(name):
+                secrets.append(name)
+            elif name not in found:
+                unread[name] = ""
+    for some in chunks(secrets):
+        found |= _decrypted(some, client, unread)
+    return found, unread
+
+
+def _pages(path: str, client: Any, *, decrypt: bool) -> Iterator[dict[str, dict[str, Any]]]:
+    pages = client.get_paginator("get_parameters_by_path").paginate(Path=path, Recursive=True, WithDecryption=decrypt)
     # A page may be empty and still not be the last one, so the paginator and not the content decides.
-    return {parameter["Name"]: parameter for page in pages for parameter in page["Parameters"]}
+    for page in pages:
+        yield {parameter["Name"]: parameter for parameter in page["Parameters"]}
+
+
+def _decrypted(names: list[str], client: Any, unread: dict[str, str]) -> dict[str, dict[str, Any]]:
+    """Read secrets together, or, where that is refused, one by one; note in ``unread`` those that are."""
+    try:
+        answer = client.get_parameters(Names=names, WithDecryption=True)
+    except ClientError as error:
+        reason = _refusal(error)
+        if len(names) > 1:
+            return {name: said for one in names for name, said in _decrypted([one], client, unread).items()}
+        unread[names[0]] = reason
+        return {}
+    return {parameter["Name"]: parameter for parameter in answer["Parameters"]}
 
 
 def _described(path: str, client: Any) -> dict[str, dict[str, Any]]:
@@ -108,24 +201,47 @@ def read(name: str, client: Any) -> tuple[Parameter, tuple[ParameterVersion, ...
         versions = history(name, client)
         if not versions:
             return None
-        tags = client.list_tags_for_resource(ResourceType="Parameter", ResourceId=name)["TagList"]
+        now = tags(name, client)
     except ClientError as error:
         if faults.code(error) in _NONE:
             return None
         raise
     last = max(versions, key=lambda said: int(said["Version"]))
-    return _parameter(last, {tag["Key"]: tag["Value"] for tag in tags}), as_versions(versions)
+    return _parameter(last, now), as_versions(versions)
+
+
+def tags(name: str, client: Any) -> dict[str, str]:
+    """Read a parameter's tags as they are now, which a listing of a whole region's may not know yet."""
+    found = client.list_tags_for_resource(ResourceType="Parameter", ResourceId=name)["TagList"]
+    return {tag["Key"]: tag["Value"] for tag in found}
 
 
 def history(name: str, client: Any) -> list[dict[str, Any]]:
-    """Read all versions of a parameter; none where there is no such parameter."""
+    """Read all versions of a parameter; none where there is no such parameter.
+
+    One version whose key is gone refuses them all. Then the present value is read alone, and older secrets have none.
+    """
     try:
-        pages = client.get_paginator("get_parameter_history").paginate(Name=name, WithDecryption=True)
-        return [said for page in pages for said in page["Parameters"]]
+        return _history(name, client, decrypt=True)
     except ClientError as error:
         if faults.code(error) in _NONE:
             return []
-        raise
+        _refusal(error)
+    said = _history(name, client, decrypt=False)
+    now = client.get_parameter(Name=name, WithDecryption=True)["Parameter"]
+    if now["Version"] != max(int(one["Version"]) for one in said):
+        raise TransientError(f"{name} changed while it was read")
+    for one in said:
+        if one["Version"] == now["Version"]:
+            one["Value"] = now["Value"]
+        elif one["Type"] == "SecureString":
+            one["Value"] = None
+    return said
+
+
+def _history(name: str, client: Any, *, decrypt: bool) -> list[dict[str, Any]]:
+    pages = client.get_paginator("get_parameter_history").paginate(Name=name, WithDecryption=decrypt)
+    return [said for page in pages for said in page["Parameters"]]
 
 
 def versions(name: str, client: Any) -> tuple[ParameterVersion, ...]:
@@ -141,9 +257,10 @@ def as_versions(said: Iterable[Mapping[str, Any]]) -> tuple[ParameterVersion, ..
                 ParameterVersion(
                     one["Version"],
                     one["Type"],
-                    one["Value"],
+                    one["Value"] or "",
                     one.get("AllowedPattern") or "",
                     tuple(one.get("Labels") or ()),
+                    one["Value"] is not None,
                 )
                 for one in said
             ),

@@ -22,7 +22,7 @@ from pilotlight.errors import PreconditionFailed
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from pilotlight.model import DiskSnapshot, Image, Instance, Json, Key
+    from pilotlight.model import DiskSnapshot, Image, Instance, Json, Key, Target
 
 ENVIRONMENT = "pilotlight:environment"
 MARK = "pilotlight:image"
@@ -37,8 +37,11 @@ TRIES = "pilotlight:copy-tries"
 
 UNFINISHED, PUBLISHED, FAILED = "unfinished", "published", "failed"
 
+# How long an instance that starts is waited for: as long as Auto Scaling does, and what a boot takes.
+INSTANCE_BUDGET = 900
 # How long an image, and its copy, may take. Seconds of waiting; a copy for which a time was bought has it.
 IMAGE_BUDGET, COPY_BUDGET = 8 * 3600, 50 * 3600
+_COMING = frozenset({"Pending", "Pending:Wait", "Pending:Proceed", "InService"})
 # How long a half-made image is gone on with. Without a version nothing tells whether a release came in between.
 _ADOPTED_WITH_VERSION = dt.timedelta(hours=24)
 _ADOPTED_WITHOUT = dt.timedelta(hours=1)
@@ -172,23 +175,66 @@ def way(region: str, other: str, dr: str, own: str, others: str | None) -> Way:
 # --- What an image is made of
 
 
-def choose(instances: Iterable[Instance], group: str, region: str) -> Instance:
-    """Choose the instance that an image is made of: in service, healthy, and of those the one started last.
+def choose(
+    instances: Iterable[Instance], targets: Iterable[Target] | None, group: str, region: str, waited: int
+) -> Instance | None:
+    """Choose the instance that an image is made of: in service, healthy, answering, and of those the one started last.
 
-    While a release rolls through the group, that one has it.
+    That Auto Scaling finds it healthy says nothing while its grace lasts, so its targets have to. While a release rolls
+    through the group, the one started last has it: it is waited for, as long as it may yet answer.
+
+    Parameters
+    ----------
+    targets
+        Of all target groups that the group is in; None if it is in none.
+    waited
+        For how many seconds this was asked before.
+
+    Returns
+    -------
+    Instance or None
+        None while it is to be waited for.
 
     Raises
     ------
     PreconditionFailed
-        There is none.
+        There is none, and waiting will not help or has not helped.
     """
-    ready = [one for one in instances if one.lifecycle == "InService" and one.health == "Healthy"]
-    if not ready:
-        raise PreconditionFailed(
-            f"no instance of {group} in {region} is in service and healthy, so there is nothing to make an image of: "
-            "nothing was changed. See why (the group's activity history, the targets' health), then start again."
-        )
-    return max(ready, key=lambda one: (one.launched, one.identifier))
+    every, said = tuple(instances), None if targets is None else tuple(targets)
+    coming = [one for one in every if one.lifecycle in _COMING and one.health == "Healthy"]
+    ready = [one for one in coming if one.lifecycle == "InService" and _answers(one, said)]
+    last, best = (max(some, key=_started, default=None) for some in (coming, ready))
+    if best and (best == last or waited >= INSTANCE_BUDGET):
+        return best
+    if last and waited < INSTANCE_BUDGET:
+        return None
+    told = "; ".join(_condition(one, said) for one in every) or "it has none"
+    raise PreconditionFailed(
+        f"no instance of {group} in {region} is in service, healthy, and answers its load balancer ({told}), so there "
+        f"is nothing to make an image of: nothing was changed. Waited for one: {waited} s. See why (the group's "
+        "activity history, the application's log, what the health check asks for), then start again."
+    )
+
+
+def _started(instance: Instance) -> tuple[str, str]:
+    return instance.launched, instance.identifier
+
+
+def _answers(instance: Instance, targets: tuple[Target, ...] | None) -> bool:
+    """Whether all load balancers that use an instance find it healthy; without any, whatever is in service does."""
+    if targets is None:
+        return True
+    states = {one.state for one in targets if one.identifier == instance.identifier} - {"unused"}
+    return states == {"healthy"}
+
+
+def _condition(instance: Instance, targets: tuple[Target, ...] | None) -> str:
+    told = f"{instance.identifier} is {instance.lifecycle} and {instance.health}"
+    if targets is None:
+        return told
+    said = [one for one in targets if one.identifier == instance.identifier]
+    words = [f"{one.state}, {one.reason}" if one.reason else one.state for one in said]
+    return f"{told}, its target {' and '.join(words) or 'not registered'}"
 
 
 def adopt(
@@ -209,7 +255,11 @@ def adopt(
         Whether the other region takes part: then what was published here alone is half done too.
     """
     versions = {one.identifier: one.version for one in instances if one.lifecycle == "InService"}
-    complete = {image.tags.get(PAIR) for image in there if mark(image) == PUBLISHED}
+    ours = tuple(here)
+    # On both sides: a run that ended while it published has published the copy, and not yet its source.
+    complete = set.intersection(
+        *({image.tags.get(PAIR) for image in side if mark(image) == PUBLISHED} for side in (ours, there))
+    )
 
     def goes_on(image: Image) -> bool:
         instance = image.tags.get(SOURCE_INSTANCE, "")
@@ -226,7 +276,7 @@ def adopt(
             and age_hours(image, now) * 3600 <= patience.total_seconds()
         )
 
-    return max((image for image in here if goes_on(image)), key=moment, default=None)
+    return max((image for image in ours if goes_on(image)), key=moment, default=None)
 
 
 def tags(environment: str, pair: str, instance: str, version: str, region: str, epoch: int) -> dict[str, str]:
@@ -252,6 +302,12 @@ def copied_tags(source: Image) -> dict[str, str]:
 def copy_token(source: Image) -> str:
     """Name one attempt to copy an image: asked again it is the same copy, after a failed one it is another."""
     return hashlib.sha256(f"{source.identifier}:{source.tags.get(TRIES, '0')}".encode()).hexdigest()
+
+
+def copy_name(source: Image) -> str:
+    """Name a copy like its source; after a failed one, which keeps its name, with the number of this attempt."""
+    tries = source.tags.get(TRIES, "0")
+    return source.name if tries == "0" else f"{source.name}-{tries}"
 
 
 def next_try(source: Image) -> str:
@@ -524,6 +580,22 @@ def failed(environment: str, region: str, name: str, cause: str) -> Json:
                 "",
                 "A failover starts from what was published before. The runbook of images says what to do; start again "
                 f"with `make image`, or leave it to the schedule. State machine: {environment}-image in {region}.",
+            )
+        ),
+    }
+
+
+def ended(environment: str, region: str, execution: str, status: str) -> Json:
+    """Word what is told of a run that was stopped or ran out of time, and so could tell nothing itself."""
+    return {
+        "kind": "image-ended",
+        "subject": f"[{environment}] IMAGE {status} in {region}: both regions go on with the images they had",
+        "message": "\n".join(
+            (
+                f"The making of an image ended {status}: {execution}",
+                "",
+                "Nothing that was published is touched. The next run goes on with what is half done: start it with "
+                "`make image`, or leave it to the schedule.",
             )
         ),
     }

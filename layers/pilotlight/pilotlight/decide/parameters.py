@@ -16,7 +16,7 @@ from pilotlight.errors import PreconditionFailed
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pilotlight.model import Crossing, Parameter, ParameterVersion
+    from pilotlight.model import Crossing, Listing, Parameter, ParameterVersion
 
 # On a copy: the region that it came from. Only what carries it is ever deleted.
 MARK = "pilotlight:synced"
@@ -98,9 +98,8 @@ def standing_by(region: str, other: str, own_record: str, others_record: str | N
 
 
 def roots(crossing: Crossing) -> tuple[str, ...]:
-    """Reduce paths to those that lie in no other one, so that nothing is listed twice."""
-    paths = {path.rstrip("/") or "/" for path in crossing.paths}
-    return tuple(sorted(path for path in paths if not any(path != other and under(path, other) for other in paths)))
+    """List the paths in which parameters cross, each once."""
+    return tuple(sorted({path.rstrip("/") or "/" for path in crossing.paths}))
 
 
 def under(name: str, path: str) -> bool:
@@ -210,14 +209,21 @@ def _policies(parameter: Parameter) -> list[str]:
     return sorted(json.dumps(json.loads(text), sort_keys=True) for text in parameter.policies)
 
 
+def known(name: str, *sides: Listing) -> bool:
+    """Tell whether listings of both sides say if there is a parameter of this name, and what is in it."""
+    return all(any(under(name, path) for path in side.paths) and name not in side.unread for side in sides)
+
+
 def differences(
-    sources: Mapping[str, Parameter],
-    copies: Mapping[str, Parameter],
+    sources: Listing,
+    copies: Listing,
     crossing: Crossing,
     region: str,
     target: str,
 ) -> tuple[Difference, dict[str, str]]:
     """Compare two sides.
+
+    What is not known of one side is never taken for missing there: nothing is decided on it.
 
     Returns
     -------
@@ -225,12 +231,17 @@ def differences(
         What differs, in the order of names; and, by name, why something can be changed by nobody but a person.
     """
     changes: list[Change] = []
-    refused: dict[str, str] = {}
+    refused = _unlisted(sources, region) | _unlisted(copies, target)
     left = kept = compared = 0
-    for name in sorted(sources.keys() | copies.keys()):
-        source, copy = sources.get(name), copies.get(name)
+    for name in sorted({*sources.parameters, *copies.parameters, *sources.unread, *copies.unread}):
+        source, copy = sources.parameters.get(name), copies.parameters.get(name)
         if not crosses_both(name, source, copy, crossing, target):
             left += 1
+            continue
+        if not known(name, sources, copies):
+            if reason := _unread(name, sources, region, crossing) or _unread(name, copies, target, crossing):
+                compared += 1
+                refused[name] = reason
             continue
         compared += 1
         wanted = copy_of(source, crossing, region, target) if source else None
@@ -244,6 +255,28 @@ def differences(
         elif source is None:
             kept += 1
     return Difference(tuple(changes), compared, left, kept), refused
+
+
+def _unlisted(side: Listing, region: str) -> dict[str, str]:
+    return {
+        path: (
+            f"the path could not be listed in {region} ({reason}), so nothing under it was carried or deleted. The "
+            "function may read the paths that it was deployed with: deploy both regions with this one in SyncPaths, or "
+            "take it out of the parameter sync-paths"
+        )
+        for path, reason in side.refused.items()
+    }
+
+
+def _unread(name: str, side: Listing, region: str, crossing: Crossing) -> str:
+    if name not in side.unread:
+        return ""
+    return (
+        f"it could not be decrypted in {region} ({side.unread[name]}), so it was neither carried nor deleted. Enable "
+        "its key, or cancel that key's deletion; a key of your own needs an alias "
+        f"alias/{crossing.environment}-… there. Or write the parameter anew under a key that is good, or name it in "
+        "SyncExclude"
+    )
 
 
 def crosses_both(name: str, source: Parameter | None, copy: Parameter | None, crossing: Crossing, target: str) -> bool:
@@ -265,8 +298,18 @@ def labels(
         All versions of each side, oldest first. The last ones are equal already.
     rewritten
         What the copy's value is instead of the source's. Then only labels of the present version have a meaning there.
+
+    Raises
+    ------
+    PreconditionFailed
+        A label stands for a value that nobody can read any more.
     """
     named = source if rewritten is None else tuple(dataclasses.replace(v, value=rewritten) for v in source[-1:])
+    if lost := [label for version in named if not version.readable for label in version.labels]:
+        raise PreconditionFailed(
+            f"labels were not carried: {', '.join(sorted(lost))} stands for an older version whose key is disabled, "
+            "gone or not ours to use. Its value is up to date in the other region. Mend the key, or take that label off"
+        )
     wanted = {label: version for version in named for label in version.labels}
     have = {label: version for version in copy for label in version.labels}
     off: dict[int, list[str]] = {}
@@ -295,4 +338,4 @@ def labels(
 
 
 def _same(one: ParameterVersion, other: ParameterVersion) -> bool:
-    return (one.type, one.value) == (other.type, other.value)
+    return one.readable and other.readable and (one.type, one.value) == (other.type, other.value)
