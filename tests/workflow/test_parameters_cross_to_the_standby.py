@@ -113,7 +113,9 @@ def test_what_could_not_be_carried_is_told_and_heals_when_it_is_redriven(operato
             for url in (dead, queue)]  # fmt: skip
     sqs.start_message_move_task(SourceArn=arns[0], DestinationArn=arns[1])
     operator.until(lambda: value(operator, DR, "/dev/app/taken") == "the team's", "the redriven message heals it")
-    operator.until(lambda: waiting(sqs, dead) == waiting(sqs, queue) == 0, "both queues are empty")
+    # The queue itself may still hold the event of the writing: delivered once the comparison had turned the rule on again,
+    # refused as well, and back after fifteen minutes.
+    operator.until(lambda: waiting(sqs, dead) == 0, "no dead letter is left")
     events.enable_rule(Name=f"{FUNCTION}-hourly")
 
 
