@@ -46,7 +46,7 @@ def _told_of_its_end(call: Call) -> Json:
     if seen.lock == "held":
         cause = f"the execution ended {call.payload['status']} ({execution})"
         store.replace(seen, replace(seen, lock="failed", failure=cause))
-    return _send(call, execution, tell.failed(seen, call.environment.name, cause, ""))
+    return _send(call, execution, tell.failed(seen, call.environment.name, call.environment.dr_region, cause, ""))
 
 
 def _send(call: Call, execution: str, notification: Json) -> Json:

@@ -363,7 +363,7 @@ def test_the_lock_is_released_and_asking_again_gives_the_same_answer(state_table
     # The note of the promotion is about a switch that is not over.
     assert (store.read().lock, store.read().promotion) == ("free", "")
     assert control(event("finish", result=RESULT), Context()) == first
-    assert "keep it closed" in first["next"]
+    assert "close it by hand" in first["next"]
     assert "everything the replica had received was applied" in first["notification"]["message"]
 
 
