@@ -157,7 +157,7 @@ def command(operator: Operator, **variables: str) -> str:
         **variables,
     }
     told = subprocess.run(
-        [ROOT / ".venv/bin/python", "scripts/sync.py", "dev", DR],
+        [ROOT / ".venv/bin/python", "-m", "scripts.sync", "dev", DR],
         cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert told.returncode == 0, told.stdout + told.stderr
