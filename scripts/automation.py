@@ -68,8 +68,8 @@ def _rings(environment: str, region: str, account: str) -> str:
         return f"whether {alarm} rings now cannot be read ({error}): see make status. To start by hand: {start}"
     if running:
         return (
-            f"{alarm} RINGS NOW, and {running[0]['name']} is running: it looks again within a minute, and may fail "
-            "over by itself. Watch it: make status"
+            f"{alarm} RINGS NOW, and {running[0]['name']} is running: it looks again within a minute, if it is "
+            "not further already, and may fail over by itself. Watch it: make status"
         )
     return f"{alarm} RINGS NOW and does not ring again: nothing starts by itself. To start by hand: {start}"
 
