@@ -141,7 +141,7 @@ retire-purge: setup ## Remove one of them for good, by its whole name (ID=dev-db
 
 .PHONY: sync
 sync: setup ## Make the parameters of both regions equal, now (DRY_RUN=1 prints the difference, LABELS=1 looks at labels)
-	@python scripts/sync.py $(ENVIRONMENT) $(DR_REGION)
+	@python -m scripts.sync $(ENVIRONMENT) $(DR_REGION)
 
 .PHONY: objects
 objects: setup ## Compare the objects of both regions after a return, and copy what never crossed; goes on where it stopped
@@ -149,7 +149,7 @@ objects: setup ## Compare the objects of both regions after a return, and copy w
 
 .PHONY: rotate
 rotate: setup ## Give the application's account a new password, in both regions (ALIGN=1: only set the one that the secret has)
-	@python scripts/rotate.py $(ENVIRONMENT) $(DR_REGION)
+	@python -m scripts.rotate $(ENVIRONMENT) $(DR_REGION)
 
 ##@ The house
 

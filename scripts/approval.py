@@ -5,12 +5,14 @@ usage: approval.py ENVIRONMENT DR_REGION approve|reject REASON
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import sys
+from typing import Any
 
-import boto3
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
+from scripts.console import acts_on, client, is_nobody, run
 from scripts.notes import Notes, caller
 
 _GONE = ("TaskTimedOut", "TaskDoesNotExist", "InvalidToken")
@@ -18,6 +20,7 @@ _GONE = ("TaskTimedOut", "TaskDoesNotExist", "InvalidToken")
 
 def main(environment: str, region: str, answer: str, reason: str = "") -> int:
     """Give an answer; 0 if it was taken."""
+    acts_on(environment, region)
     question = Notes(environment, region).read("approval")
     if not question:
         print(
@@ -26,26 +29,61 @@ def main(environment: str, region: str, answer: str, reason: str = "") -> int:
         return 1
     print(f"{question['what']}, asked {question['asked_at']}, until {question['until']}:\n\n{question['known']}\n")
     if not reason.strip():
+        if gone := over(question, region, dt.datetime.now(dt.UTC)):
+            return _too_late(gone, question, environment, region)
+        print(f"without an answer by {question['until']}: {unanswered(question)}")
         print(f"say why, it is kept: make {answer} REASON='why'. Nothing was answered.", file=sys.stderr)
         return 2
     who = caller(region)
     try:
-        boto3.client("stepfunctions", region_name=region).send_task_success(
+        # Sent even where the clock says that it is too late: the workflow's clock counts, not this machine's.
+        client("stepfunctions", region).send_task_success(
             taskToken=question["token"],
             output=json.dumps({"answer": answer, "by": who, "reason": reason.strip()}),
         )
     except ClientError as error:
-        if error.response["Error"]["Code"] not in _GONE:
+        code = error.response["Error"]["Code"]
+        if code not in _GONE:
             raise
-        print(
-            f"the question is not waiting any more ({error.response['Error']['Code']}): see make status",
-            file=sys.stderr,
-        )
-        return 1
+        gone = over(question, region, dt.datetime.now(dt.UTC)) or f"the question is not waiting any more ({code})"
+        return _too_late(gone, question, environment, region)
     print(f"answered: {answer}, by {who}: {reason.strip()}")
     print(f"watch it:  aws stepfunctions describe-execution --region {region} --execution-arn {question['execution']}")
     return 0
 
 
+def over(question: dict[str, Any], region: str, now: dt.datetime) -> str:
+    """Say why a question can be answered no more; empty while it can."""
+    try:
+        status = client("stepfunctions", region).describe_execution(executionArn=question["execution"])["status"]
+    except (ClientError, BotoCoreError) as error:
+        if is_nobody(error):
+            raise
+        # Who cannot look does not say that it is too late.
+        gone = isinstance(error, ClientError) and error.response["Error"]["Code"] == "ExecutionDoesNotExist"
+        status = "and is forgotten" if gone else "RUNNING"
+    if status != "RUNNING":
+        return f"nobody waits for an answer any more: the execution that asked has ended ({status})"
+    if now > dt.datetime.fromisoformat(question["until"]):
+        return f"the time for an answer was over at {question['until']}"
+    return ""
+
+
+def unanswered(question: dict[str, Any]) -> str:
+    """Say what happens where nobody answers."""
+    return f"the {question['what']} begins" if question["no_answer"] == "approve" else f"no {question['what']} begins"
+
+
+def start_command(question: dict[str, Any], environment: str, region: str) -> str:
+    """Say how to start by hand what was asked about."""
+    return f"make {question['what']} ENVIRONMENT={environment} DR_REGION={region}"
+
+
+def _too_late(why: str, question: dict[str, Any], environment: str, region: str) -> int:
+    start = start_command(question, environment, region)
+    print(f"{why}. Nothing was answered. To start it all the same: {start}", file=sys.stderr)
+    return 1
+
+
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    sys.exit(run(main, *sys.argv[1:]))

@@ -8,8 +8,9 @@ from __future__ import annotations
 import datetime as dt
 import sys
 
-import boto3
+from botocore.exceptions import BotoCoreError, ClientError
 
+from scripts.console import acts_on, client, is_nobody, run
 from scripts.notes import Notes, caller
 
 _OFF = (
@@ -20,6 +21,7 @@ _OFF = (
 
 def main(environment: str, region: str, order: str, reason: str = "") -> int:
     """Carry out an order; 0 if that worked."""
+    acts_on(environment, region)
     notes = Notes(environment, region)
     if order == "show":
         print(sentence(notes.read("automation")))
@@ -35,14 +37,41 @@ def main(environment: str, region: str, order: str, reason: str = "") -> int:
     who = caller(region)
     notes.write("automation", {"on": on, "reason": reason.strip(), "by": who, "at": now})
     account = who.split(":")[4]
-    said = sentence(notes.read("automation"))
-    boto3.client("sns", region_name=region).publish(
+    # What rang while it was off does not ring again.
+    then = _rings(environment, region, account) if on else _OFF
+    said = f"{sentence(notes.read('automation'))}\n{then}".strip()
+    print(said)
+    client("sns", region).publish(
         TopicArn=f"arn:aws:sns:{region}:{account}:{environment}-dr-notifications",
         Subject=f"[{environment}] automation is {'ON' if on else 'OFF'}",
-        Message=said if on else f"{said}\n\n{_OFF}",
+        Message=said,
     )
-    print(said if on else f"{said}\n{_OFF}")
     return 0
+
+
+def _rings(environment: str, region: str, account: str) -> str:
+    """Say what becomes of an alarm that rings now; empty where none does."""
+    alarm, start = f"{environment}-dr-primary-lost", f"make failover ENVIRONMENT={environment} DR_REGION={region}"
+    machine = f"arn:aws:states:{region}:{account}:stateMachine:{environment}-dr-failover"
+    try:
+        told = client("cloudwatch", region).describe_alarms(
+            AlarmNames=[alarm], AlarmTypes=["MetricAlarm", "CompositeAlarm"]
+        )
+        if all(one["StateValue"] != "ALARM" for one in (*told["MetricAlarms"], *told["CompositeAlarms"])):
+            return ""
+        running = client("stepfunctions", region).list_executions(
+            stateMachineArn=machine, statusFilter="RUNNING", maxResults=1
+        )["executions"]
+    except (ClientError, BotoCoreError) as error:
+        if is_nobody(error):
+            raise
+        return f"whether {alarm} rings now cannot be read ({error}): see make status. To start by hand: {start}"
+    if running:
+        return (
+            f"{alarm} RINGS NOW, and {running[0]['name']} is running: it looks again within a minute, if it is "
+            "not further already, and may fail over by itself. Watch it: make status"
+        )
+    return f"{alarm} RINGS NOW and does not ring again: nothing starts by itself. To start by hand: {start}"
 
 
 def sentence(note: dict[str, object]) -> str:
@@ -53,4 +82,4 @@ def sentence(note: dict[str, object]) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    sys.exit(run(main, *sys.argv[1:]))

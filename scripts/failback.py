@@ -15,12 +15,15 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-import boto3
+from botocore.exceptions import BotoCoreError, ClientError
+
+from scripts.console import PATIENT, StoppedError, acts_on, ask, client, run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 INTERRUPTED = 130
+_SECONDS = 60
 _NO_NEWS = ("Choice", "Pass", "Succeed", "Fail")
 
 
@@ -53,7 +56,7 @@ def preview(environment: str, region: str, account: str, method: str) -> dict[st
 
     Raises
     ------
-    SystemExit
+    StoppedError
         It refuses, with its reason.
     """
     name = f"{environment}-dr-failback"
@@ -62,10 +65,10 @@ def preview(environment: str, region: str, account: str, method: str) -> dict[st
         "execution": f"arn:aws:states:{region}:{account}:execution:{name}:preview",
         "input": {"method": method},
     }
-    answer = boto3.client("lambda", region_name=region).invoke(FunctionName=name, Payload=json.dumps(payload).encode())
-    told: dict[str, Any] = json.loads(answer["Payload"].read())
-    if answer.get("FunctionError"):
-        raise SystemExit(f"refused: {told.get('errorMessage', told)}")
+    try:
+        told: dict[str, Any] = ask(name, region, payload, _SECONDS)
+    except StoppedError as error:
+        raise StoppedError(f"refused: {error}") from None
     return told
 
 
@@ -145,8 +148,10 @@ def start_and_follow(client: Any, region: str, machine: str, given: dict[str, An
     print(f"started {arn}")
     try:
         return follow(client, arn, float(os.environ.get("POLL_SECONDS", "5")))
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, ClientError, BotoCoreError) as error:
         print(f"\nIt goes on: aws stepfunctions describe-execution --region {region} --execution-arn {arn}")
+        if not isinstance(error, KeyboardInterrupt):
+            raise
         return None
 
 
@@ -182,7 +187,8 @@ def main(arguments: list[str]) -> int:
     if method not in ("replica", "snapshot"):
         print(f"METHOD is {method!r}, not replica or snapshot")
         return 2
-    account = boto3.client("sts", region_name=region).get_caller_identity()["Account"]
+    acts_on(environment, region)
+    account = client("sts", region).get_caller_identity()["Account"]
     if method == "snapshot":
         print(
             f"By snapshot the service is down for {preview(environment, region, account, method)['freeze_estimate']}."
@@ -190,9 +196,9 @@ def main(arguments: list[str]) -> int:
         confirm(environment, f"a failback of {environment} with that downtime")
     given = {} if method == "replica" else {"method": method}
     machine = f"arn:aws:states:{region}:{account}:stateMachine:{environment}-dr-failback"
-    ended = start_and_follow(boto3.client("stepfunctions", region_name=region), region, machine, given)
+    ended = start_and_follow(client("stepfunctions", region, PATIENT), region, machine, given)
     return INTERRUPTED if ended is None else conclude(ended)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(run(main, sys.argv[1:]))

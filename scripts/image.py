@@ -14,13 +14,10 @@ import os
 import sys
 from typing import Any
 
-import boto3
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from scripts.console import PATIENT, acts_on, client, is_nobody, run
 from scripts.failback import INTERRUPTED, start_and_follow
-
-_BRIEFLY = Config(connect_timeout=3, read_timeout=10, retries={"total_max_attempts": 2})
 
 
 def active_region(environment: str, primary: str, dr: str) -> str:
@@ -33,10 +30,12 @@ def active_region(environment: str, primary: str, dr: str) -> str:
     """
     reasons = []
     for region in (dr, primary):
-        ssm = boto3.client("ssm", region_name=region, config=_BRIEFLY)
+        ssm = client("ssm", region)
         try:
             return str(ssm.get_parameter(Name=f"/{environment}/pilotlight/active-region")["Parameter"]["Value"])
         except (ClientError, BotoCoreError) as error:
+            if is_nobody(error):
+                raise
             reasons.append(f"{region}: {error}")
     raise SystemExit("which region is active cannot be read, and nothing was started:\n  " + "\n  ".join(reasons))
 
@@ -80,12 +79,13 @@ def main(arguments: list[str]) -> int:
     defaults = ["dev", "eu-west-1", "eu-central-1"]
     environment, primary, dr = [*arguments, *defaults[len(arguments) :]]
     region = active_region(environment, primary, dr)
-    account = boto3.client("sts", region_name=region).get_caller_identity()["Account"]
+    acts_on(environment, region)
+    account = client("sts", region).get_caller_identity()["Account"]
     given = {"fresh": True} if os.environ.get("FRESH") else {}
     machine = f"arn:aws:states:{region}:{account}:stateMachine:{environment}-image"
-    ended = start_and_follow(boto3.client("stepfunctions", region_name=region), region, machine, given)
+    ended = start_and_follow(client("stepfunctions", region, PATIENT), region, machine, given)
     return INTERRUPTED if ended is None else conclude(ended)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(run(main, sys.argv[1:]))

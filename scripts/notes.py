@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import boto3
+from scripts.console import client
 
 
 class Notes:
@@ -21,7 +21,7 @@ class Notes:
 
     def __init__(self, environment: str, region: str) -> None:
         self._table = f"{environment}-dr-state"
-        self._client = boto3.client("dynamodb", region_name=region)
+        self._client = client("dynamodb", region)
 
     def record(self) -> dict[str, str]:
         """Read who is active and who switches."""
@@ -42,4 +42,4 @@ class Notes:
 
 def caller(region: str) -> str:
     """Say who is at the keyboard, as AWS knows them."""
-    return str(boto3.client("sts", region_name=region).get_caller_identity()["Arn"])
+    return str(client("sts", region).get_caller_identity()["Arn"])

@@ -1,21 +1,19 @@
 """Compares the objects of both sides and copies what never crossed, and prints how far that is.
 
-Usage: scripts/objects.py ENVIRONMENT DR_REGION      (dev eu-central-1)
+Usage: objects.py ENVIRONMENT DR_REGION      (dev eu-central-1)
 """
 
 from __future__ import annotations
 
 import datetime as dt
-import json
 import sys
 import time
 from typing import Any
 
-import boto3
-from botocore.config import Config
+from scripts.console import acts_on, ask, run
 
-# A call takes up to five minutes, and a second one beside it would help nobody.
-_PATIENCE = Config(read_timeout=310, retries={"total_max_attempts": 1, "mode": "standard"})
+# A call takes up to five minutes.
+_SECONDS = 310
 _PAUSE_SECONDS = 30
 
 
@@ -38,15 +36,11 @@ def lines(seen: dict[str, Any], returned: dict[str, Any]) -> list[str]:
 
 def compare(environment: str, dr_region: str) -> int:
     """Call DR's function until both sides are compared and what never crossed is copied."""
-    client = boto3.client("lambda", region_name=dr_region, config=_PATIENCE)
+    acts_on(environment, dr_region)
     run = f"by-hand-{dt.datetime.now(dt.UTC):%Y%m%d-%H%M%S}"
     payload: dict[str, Any] = {"action": "compare", "run": run, "progress": {}}
     while True:
-        said = client.invoke(FunctionName=f"{environment}-dr-objects", Payload=json.dumps(payload).encode())
-        answer = json.loads(said["Payload"].read())
-        if said.get("FunctionError"):
-            print(f"{answer.get('errorType')}: {answer.get('errorMessage')}", file=sys.stderr)
-            return 1
+        answer = ask(f"{environment}-dr-objects", dr_region, payload, _SECONDS)
         print(f"{payload['action']:8} {answer['objects']['told']}", flush=True)
         if answer["done"] and payload["action"] == "copy":
             return 0 if answer["objects"]["done"] else 1
@@ -59,4 +53,4 @@ def compare(environment: str, dr_region: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(compare(*(sys.argv[1:] or ["dev", "eu-central-1"])))
+    sys.exit(run(compare, *(sys.argv[1:] or ["dev", "eu-central-1"])))

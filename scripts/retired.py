@@ -14,9 +14,9 @@ import re
 import sys
 from typing import Any
 
-import boto3
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
+from scripts.console import acts_on, client, is_nobody, run
 from scripts.failback import confirm
 
 # Assumptions, as in docs/costs.md: dollars an hour in one zone, and dollars a GiB and month of gp3 in one zone.
@@ -58,7 +58,7 @@ def tags(instance: dict[str, Any]) -> dict[str, str]:
 
 def found(environment: str, region: str) -> list[dict[str, Any]]:
     """List a region's retired databases."""
-    rds: Any = boto3.client("rds", region_name=region)
+    rds: Any = client("rds", region)
     pages = rds.get_paginator("describe_db_instances").paginate()
     instances = [instance for page in pages for instance in page["DBInstances"]]
     return [instance for instance in instances if is_retired(environment, instance["DBInstanceIdentifier"])]
@@ -66,7 +66,7 @@ def found(environment: str, region: str) -> list[dict[str, Any]]:
 
 def snapshots(identifier: str, region: str) -> list[dict[str, Any]]:
     """List the manual snapshots of an instance under this or an earlier name, oldest first."""
-    rds: Any = boto3.client("rds", region_name=region)
+    rds: Any = client("rds", region)
     instance = rds.describe_db_instances(DBInstanceIdentifier=identifier)["DBInstances"][0]
     pages = rds.get_paginator("describe_db_snapshots").paginate(SnapshotType="manual")
     return sorted(
@@ -88,7 +88,10 @@ def show(environment: str, regions: list[str]) -> int:
     for region in regions:
         try:
             instances = found(environment, region)
-        except Exception as error:  # noqa: BLE001 - a region that does not answer must not hide the other one
+        except (ClientError, BotoCoreError) as error:
+            # A region that does not answer must not hide the other one.
+            if is_nobody(error):
+                raise
             print(f"{region} did not answer: {error}")
             continue
         for instance in instances:
@@ -132,6 +135,7 @@ def purge(environment: str, identifier: str, regions: list[str]) -> int:
     SystemExit
         Its name is not one, it is in use, it is not saved, or it was not confirmed. Nothing was done.
     """
+    acts_on(environment, " and ".join(regions))
     region, instance = _to_remove(environment, identifier, regions)
     kept = [one["DBSnapshotIdentifier"] for one in snapshots(identifier, region) if one["Status"] == "available"]
     if not kept:
@@ -142,7 +146,7 @@ def purge(environment: str, identifier: str, regions: list[str]) -> int:
     for name, value in sorted(tags(instance).items()):
         print(f"  {name.removeprefix('pilotlight:')}  {value}")
     confirm(identifier, "its removal")
-    rds = boto3.client("rds", region_name=region)
+    rds = client("rds", region)
     # Only now: until here nobody could delete it.
     rds.modify_db_instance(DBInstanceIdentifier=identifier, DeletionProtection=False, ApplyImmediately=True)
     try:
@@ -197,4 +201,4 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(run(main, sys.argv[1:]))

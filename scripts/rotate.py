@@ -4,7 +4,7 @@ The secret first, where it is at home; then, when its copies have it, the databa
 network. So whoever still has the old password goes on until the database has the new one, and reads that then. A run
 that was killed between the two is finished by the next: it begins with what the secret says.
 With ALIGN=1 it does only that: it sets the password that the active region's secret has. No password is ever printed.
-Usage: scripts/rotate.py [ENVIRONMENT] [DR_REGION]      (dev eu-central-1)
+Usage: rotate.py [ENVIRONMENT] [DR_REGION]      (dev eu-central-1)
 """
 
 from __future__ import annotations
@@ -16,23 +16,18 @@ import time
 import uuid
 from typing import Any
 
-import boto3
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-_PATIENCE = Config(connect_timeout=3, read_timeout=10, retries={"total_max_attempts": 3, "mode": "standard"})
+from scripts.console import PATIENT, StoppedError, acts_on, ask, client, run
+
 # The function inside the network may start cold.
-_SLOW = Config(connect_timeout=3, read_timeout=130, retries={"total_max_attempts": 1, "mode": "standard"})
+_SECONDS = 130
 _COPY_SECONDS = 120
 _TRIES = 6
 
 
-class StoppedError(Exception):
-    """It cannot go on; the message says what was changed, and the way out."""
-
-
-def _client(service: str, region: str, config: Config = _PATIENCE) -> Any:
-    return boto3.client(service, region_name=region, config=config)  # type: ignore[call-overload]  # any service
+def _client(service: str, region: str) -> Any:
+    return client(service, region, PATIENT)
 
 
 def current(name: str, region: str) -> tuple[str, str]:
@@ -51,22 +46,21 @@ def set_password(environment: str, region: str, version: str) -> None:
         for part in ("endpoint", "port")
     )
     order = {"action": "prepare", "version": version, "database": {"host": host, "port": int(port)}}
-    said: dict[str, Any] = {}
+    said = StoppedError("no reason")
     for number in range(_TRIES):
         if number:
             time.sleep(2)
-        answer = _client("lambda", region, _SLOW).invoke(
-            FunctionName=f"{environment}-sql", Payload=json.dumps(order).encode()
-        )
-        said = json.loads(answer["Payload"].read() or b"null") or {}
-        if "FunctionError" not in answer:
+        try:
+            ask(f"{environment}-sql", region, order, _SECONDS)
+        except StoppedError as error:
+            said = error
+        else:
             return
-        if said.get("errorType") != "TransientError":
+        if said.kind != "TransientError":
             break
     raise StoppedError(
-        f"the database of {region} has not got the password of its secret: {said.get('errorMessage', 'no reason')}. "
-        "The application goes on with the old one as long as it does not read the secret. Mend that, then run this "
-        "again"
+        f"the database of {region} has not got the password of its secret: {said}. The application goes on with the "
+        "old one as long as it does not read the secret. Mend that, then run this again"
     )
 
 
@@ -102,6 +96,7 @@ def arrive(name: str, region: str, version: str) -> bool:
 
 def rotate(environment: str, dr_region: str) -> None:
     """Rotate, and print what was done."""
+    acts_on(environment, dr_region)
     name = f"{environment}/application"
     record = _client("ssm", dr_region).get_parameter(Name=f"/{environment}/pilotlight/active-region")
     active = str(record["Parameter"]["Value"])
@@ -144,14 +139,10 @@ def _copies(name: str, home: str) -> list[dict[str, Any]]:
 
 
 def main(environment: str = "dev", dr_region: str = "eu-central-1") -> int:
-    """Rotate, and say why if it does not work."""
-    try:
-        rotate(environment, dr_region)
-    except StoppedError as error:
-        print(error, file=sys.stderr)
-        return 1
+    """Rotate; 0 when that is done."""
+    rotate(environment, dr_region)
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    sys.exit(run(main, *sys.argv[1:]))

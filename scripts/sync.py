@@ -1,21 +1,19 @@
 """Makes the parameters of both regions equal, from the active region to the other one, and prints what it did.
 
 With DRY_RUN=1 it prints what differs and writes nothing; with LABELS=1 it compares labels of many parameters too.
-Usage: scripts/sync.py [ENVIRONMENT] [DR_REGION]      (dev eu-central-1)
+Usage: sync.py [ENVIRONMENT] [DR_REGION]      (dev eu-central-1)
 """
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from typing import Any
 
-import boto3
-from botocore.config import Config
+from scripts.console import acts_on, ask, client, run
 
-# A call takes up to 15 minutes, and a second one beside it would help nobody.
-_PATIENCE = Config(read_timeout=910, retries={"total_max_attempts": 1, "mode": "standard"})
+# A call takes up to 15 minutes.
+_SECONDS = 910
 _COUNTS = ("created", "updated", "replaced", "deleted", "tagged", "labelled", "failed")
 
 
@@ -34,20 +32,16 @@ def lines(answer: dict[str, Any]) -> list[str]:
 
 def main(environment: str = "dev", dr_region: str = "eu-central-1") -> int:
     """Call the active region's function until it is done."""
+    acts_on(environment, dr_region)
     # DR's record is asked: it is the one that is sure to answer on the day when it matters.
-    record = boto3.client("ssm", region_name=dr_region).get_parameter(Name=f"/{environment}/pilotlight/active-region")
+    record = client("ssm", dr_region).get_parameter(Name=f"/{environment}/pilotlight/active-region")
     active = str(record["Parameter"]["Value"])
-    client = boto3.client("lambda", region_name=active, config=_PATIENCE)
     payload: dict[str, Any] = {"action": "reconcile", "wait": True, "dry_run": os.environ.get("DRY_RUN") == "1"}
     if os.environ.get("LABELS") == "1":
         payload["labels"] = True
     failed = False
     while True:
-        said = client.invoke(FunctionName=f"{environment}-parameter-sync", Payload=json.dumps(payload).encode())
-        answer = json.loads(said["Payload"].read())
-        if said.get("FunctionError"):
-            print(f"{answer.get('errorType')}: {answer.get('errorMessage')}", file=sys.stderr)
-            return 1
+        answer = ask(f"{environment}-parameter-sync", active, payload, _SECONDS)
         print("\n".join(lines(answer)))
         failed = failed or bool(answer.get("failed"))
         if answer["done"]:
@@ -56,4 +50,4 @@ def main(environment: str = "dev", dr_region: str = "eu-central-1") -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    sys.exit(run(main, *sys.argv[1:]))

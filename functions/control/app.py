@@ -119,7 +119,7 @@ def finish(call: Call) -> Json:
     objects = _objects(call, seen)
     return {
         "notification": tell.succeeded(seen, call.payload, call.environment.primary_region, objects),
-        "next": tell.next_steps(seen, call.payload),
+        "next": tell.next_steps(seen, call.payload, call.environment.primary_region),
         "objects": objects,
     }
 
@@ -136,21 +136,22 @@ def fail(call: Call) -> Json:
     name, cause = _reason(call.payload.get("error", {}))
     store = call.store
     seen = store.read()
+    environment, dr = call.environment.name, call.environment.dr_region
     if (seen.epoch, seen.holder, seen.lock) not in (
         (call.epoch, call.execution, "held"),
         (call.epoch, call.execution, "failed"),
     ):
         # Overtaken, or over: the record belongs to somebody else now.
         message = f"{cause} (this was epoch {call.epoch}; the record is at epoch {seen.epoch}, {seen.lock})"
-        return {"error": name, "cause": message, "notification": tell.failed(seen, call.environment.name, message, "")}
+        return {"error": name, "cause": message, "notification": tell.failed(seen, environment, dr, message, "")}
     failed = replace(seen, lock="failed", failure=f"{name}: {cause}"[:2000])
     if not store.replace(seen, failed):
         raise TransientError("the record changed while the failure was being recorded: try again")
     posture = _posture(call, failed)
     return {
         "error": name,
-        "cause": f"{cause} {posture} {tell.way_on(failed, call.environment.name)}",
-        "notification": tell.failed(failed, call.environment.name, cause, posture),
+        "cause": f"{cause} {posture} {tell.way_on(failed, environment)} {tell.again(failed, environment, dr)[0]}",
+        "notification": tell.failed(failed, environment, dr, cause, posture),
     }
 
 

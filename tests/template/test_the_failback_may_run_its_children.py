@@ -43,8 +43,11 @@ def test_a_failback_that_was_stopped_is_told() -> None:
     for name in target["InputTransformer"]["InputPathsMap"]:
         message = message.replace(f"<{name}>", f"a-{name}")
     told = json.loads(message)
+    # Taken note of as any other, so that what it asked is withdrawn; but told in these words.
+    sample = json.loads((ROOT / "events/notify-ended.json").read_text())
+    assert told.keys() == sample.keys() | {"notification"}
+    assert told["action"] == sample["action"]
     sample = json.loads((ROOT / "events/notify-send.json").read_text())
-    assert told.keys() == sample.keys() - {"epoch"}
     assert told["notification"].keys() == sample["notification"].keys()
 
 

@@ -63,3 +63,14 @@ def test_the_event_becomes_what_the_function_understands() -> None:
     sample = json.loads((ROOT / "events" / "notify-ended.json").read_text())
     assert json.loads(message).keys() == sample.keys()
     assert json.loads(message)["action"] == sample["action"]
+
+
+def test_who_takes_note_of_a_bad_end_writes_no_whole_item_but_the_question() -> None:
+    policies = MAIN["Resources"]["NotifyFunction"]["Properties"]["Policies"]
+    table = {"Fn::GetAtt": ["StateTable", "Arn"]}
+    (puts,) = [
+        found
+        for found in statements(policies)
+        if found["Resource"] == table and "dynamodb:PutItem" in many(found["Action"])
+    ]
+    assert puts["Condition"] == {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": ["approval"]}}

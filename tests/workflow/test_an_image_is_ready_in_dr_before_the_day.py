@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from tests.lab.running import ACCOUNT
+from tests.workflow.mail import Mailbox
 from tests.workflow.operator import CONFIG, DR, PRIMARY, End, Operator
 
 if TYPE_CHECKING:
@@ -95,37 +96,6 @@ def keep(operator: Operator, region: str, pairs: int) -> None:
 
 def refuse_the_key(operator: Operator, reason: str | None) -> None:
     operator.lab.control("compute", "image-copy-failures", region=DR, reason=reason)
-
-
-class Mailbox:
-    """Reads what a topic tells."""
-
-    def __init__(self, operator: Operator, region: str, topic: str) -> None:
-        self._sqs = operator.lab.client("sqs", region)
-        self._operator = operator
-        self._url = self._sqs.create_queue(QueueName=f"mail-{topic}")["QueueUrl"]
-        arn = self._sqs.get_queue_attributes(QueueUrl=self._url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-        allowed = {"Effect": "Allow", "Principal": "*", "Action": "sqs:SendMessage", "Resource": arn}
-        self._sqs.set_queue_attributes(
-            QueueUrl=self._url, Attributes={"Policy": json.dumps({"Version": "2012-10-17", "Statement": [allowed]})}
-        )
-        operator.lab.client("sns", region).subscribe(
-            TopicArn=f"arn:aws:sns:{region}:{ACCOUNT}:{topic}", Protocol="sqs", Endpoint=arn
-        )
-
-    def next(self, about: str) -> str:
-        """Wait for what is told about something; what is told of others meanwhile is let go."""
-
-        def received() -> str:
-            for message in self._sqs.receive_message(QueueUrl=self._url).get("Messages", []):
-                self._sqs.delete_message(QueueUrl=self._url, ReceiptHandle=message["ReceiptHandle"])
-                body = json.loads(message["Body"])
-                told = f"{body.get('Subject', '')}\n{body['Message']}"
-                if about in told:
-                    return told
-            return ""
-
-        return self._operator.until(received, f"{about} is told")
 
 
 def test_the_first_one_is_published_in_both_regions_with_where_it_comes_from(operator: Operator) -> None:

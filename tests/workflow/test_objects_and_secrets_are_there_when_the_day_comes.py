@@ -35,7 +35,7 @@ def test_a_new_password_reaches_both_regions_while_the_application_serves(operat
     old = password(operator, PRIMARY)
     with Clients(operator, PRIMARY) as clients:
         operator.until(lambda: len(clients.promised) > 5, "orders are placed")
-        said = command(operator, "scripts/rotate.py")
+        said = command(operator, "-m", "scripts.rotate")
         before = len(clients.promised)
         operator.until(lambda: len(clients.promised) > before + 5, "orders are placed with the new password")
     new = password(operator, PRIMARY)
@@ -55,10 +55,10 @@ def test_a_rotation_that_was_killed_half_way_is_finished_by_the_next(operator: O
     operator.until(lambda: not look_at_secrets(operator)["good"], "that is seen")
     told = note(operator, "secrets")
     assert "dev/application does not log in" in told["told"] or "dev/application is version" in told["told"]
-    said = command(operator, "scripts/rotate.py", ALIGN="1")
+    said = command(operator, "-m", "scripts.rotate", ALIGN="1")
     assert "HalfWay" not in said
     assert orders(operator, PRIMARY)
-    command(operator, "scripts/rotate.py")
+    command(operator, "-m", "scripts.rotate")
     assert password(operator, PRIMARY) != "HalfWay123456"
     assert orders(operator, PRIMARY)
     operator.until(lambda: look_at_secrets(operator)["good"], "all is good again")
@@ -122,7 +122,7 @@ def test_dr_lives_by_its_own_secrets(operator: Operator) -> None:
     assert operator.order(operator.door(DR), "with-its-own-secret")
     assert "with-its-own-secret" in orders(operator, DR)
     before = password(operator, DR)
-    said = command(operator, "scripts/rotate.py", fails=True)
+    said = command(operator, "-m", "scripts.rotate", fails=True)
     assert "is at home in eu-west-1, which does not answer" in said
     assert "nothing was changed" in said
     assert password(operator, DR) == before

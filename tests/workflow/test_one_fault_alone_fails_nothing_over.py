@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.lab.running import ACCOUNT, ROOT
+from tests.workflow.mail import Mailbox
 from tests.workflow.operator import DR, PRIMARY, Operator
 
 if TYPE_CHECKING:
@@ -210,6 +211,25 @@ def test_in_the_cool_down_people_are_told_and_nothing_begins(operator: Operator)
     operator.write_record(cool_down_until="")
 
 
+def test_a_failover_that_an_alarm_began_and_that_is_refused_tells_the_team(operator: Operator) -> None:
+    mail = Mailbox(operator, DR, "dev-dr-notifications")
+    was = operator.set("poll-seconds", "15m")
+    arn = lost(operator)
+    end = operator.end_of(arn)
+    operator.set("poll-seconds", was)
+    assert (end.status, end.error) == ("FAILED", "PreconditionFailed")
+    assert "poll-seconds is '15m'" in end.cause
+    assert operator.entered(arn)[-2:] == ["Tell the team that it was refused", "Refused"]
+    told = mail.next("REFUSED")
+    assert f"The failover that an alarm began was refused: {end.cause}\n" in told
+    assert f"\n  make failover ENVIRONMENT=dev DR_REGION={DR}\n" in told
+    shown = make(operator, "status")
+    assert "PreconditionFailed: parameter /dev/pilotlight/config/poll-seconds is '15m'" in shown
+    assert f"{PRIMARY}: does not answer" in shown or f"{PRIMARY}: does not say" in shown
+    assert f"{DR}: may run" in shown
+    operator.lab.bring_back(PRIMARY)
+
+
 def asked(operator: Operator) -> str:
     arn = lost(operator)
     operator.until(lambda: operator.note("approval").get("execution") == arn, "the team is asked")
@@ -228,6 +248,14 @@ def test_a_no_is_kept_and_nothing_begins(operator: Operator) -> None:
     assert operator.note("approval") == {}
 
 
+def test_a_question_goes_with_the_execution_that_asked_it(operator: Operator) -> None:
+    arn = asked(operator)
+    assert "without an answer by then: no failover begins" in make(operator, "status")
+    assert operator.stop(arn)
+    operator.until(lambda: operator.note("approval") == {}, "the question is withdrawn")
+    operator.lab.bring_back(PRIMARY)
+
+
 def test_no_answer_is_a_no(operator: Operator) -> None:
     was = operator.set("approval-timeout-seconds", "60")
     not_failed_over(operator, asked(operator), "no-answer")
@@ -235,6 +263,7 @@ def test_no_answer_is_a_no(operator: Operator) -> None:
 
 
 def test_a_yes_fails_over_once_however_often_the_event_comes(operator: Operator) -> None:
+    before = len(triggered(operator))
     arn = asked(operator)
     deliver(operator, 5)
     make(operator, "approve", "REASON=the region is down")
@@ -243,7 +272,7 @@ def test_a_yes_fails_over_once_however_often_the_event_comes(operator: Operator)
     assert end.output["outcome"] == "failed-over"
     decision = end.output["decision"]
     assert (decision["rule"], decision["answer"]["reason"]) == ("approved", "the region is down")
-    for each in triggered(operator):
+    for each in triggered(operator)[before:]:
         if each["executionArn"] != arn:
             assert operator.end_of(each["executionArn"]).output["outcome"] == "no-failover"
     record = operator.record()

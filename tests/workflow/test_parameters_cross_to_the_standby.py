@@ -113,8 +113,8 @@ def test_what_could_not_be_carried_is_told_and_heals_when_it_is_redriven(operato
             for url in (dead, queue)]  # fmt: skip
     sqs.start_message_move_task(SourceArn=arns[0], DestinationArn=arns[1])
     operator.until(lambda: value(operator, DR, "/dev/app/taken") == "the team's", "the redriven message heals it")
-    # The queue itself may still hold the event of the writing: delivered once the comparison had turned the rule on again,
-    # refused as well, and back after fifteen minutes.
+    # The queue may still hold the event of the writing: delivered once the comparison had turned the rule on again,
+    # refused like it, and back after fifteen minutes.
     operator.until(lambda: waiting(sqs, dead) == 0, "no dead letter is left")
     events.enable_rule(Name=f"{FUNCTION}-hourly")
 
@@ -159,7 +159,7 @@ def command(operator: Operator, **variables: str) -> str:
         **variables,
     }
     told = subprocess.run(
-        [ROOT / ".venv/bin/python", "scripts/sync.py", "dev", DR],
+        [ROOT / ".venv/bin/python", "-m", "scripts.sync", "dev", DR],
         cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert told.returncode == 0, told.stdout + told.stderr

@@ -224,6 +224,60 @@ class Names:
         return f"{retired}-final"
 
 
+def _missing(parameter: str, otherwise: str) -> PreconditionFailed:
+    return PreconditionFailed(
+        f"parameter {parameter} is missing: put it (aws ssm put-parameter --name {parameter} --type String --value …) "
+        f"or deploy the stack again. {otherwise}"
+    )
+
+
+def _wrong(parameter: str, value: str, may_be: str, otherwise: str) -> PreconditionFailed:
+    return PreconditionFailed(
+        f"parameter {parameter} is {value!r}: it must be {may_be}. Correct it (aws ssm put-parameter --overwrite "
+        f"--name {parameter} --value …). {otherwise}"
+    )
+
+
+def _whole_number(
+    parameters: Mapping[str, str],
+    parameter: str,
+    otherwise: str,
+    *,
+    least: int = 0,
+    default: str = "",
+    may_be: str = "",
+    fits: Callable[[int], bool] = lambda _: True,
+) -> int:
+    """Read a whole number.
+
+    Parameters
+    ----------
+    parameters
+        The last part of a parameter's name to its value.
+    parameter
+        Its whole name.
+    otherwise
+        What was not done as long as it is wrong, and what to do when it is right.
+    least
+        The smallest that it may be.
+    default
+        What stands for one that is missing; nothing may, by default.
+    may_be, fits
+        In words and as a rule, what it may be where that is more than a whole number of at least ``least``.
+
+    Raises
+    ------
+    PreconditionFailed
+        It is missing or not what it may be.
+    """
+    value = parameters.get(parameter.rsplit("/", 1)[-1], default).strip()
+    if not value:
+        raise _missing(parameter, otherwise)
+    if not value.isdecimal() or int(value) < least or not fits(int(value)):
+        raise _wrong(parameter, value, may_be or f"a whole number of at least {least}", otherwise)
+    return int(value)
+
+
 def settings_from(parameters: Mapping[str, str], path: str) -> Settings:
     """Turn parameters into settings.
 
@@ -239,24 +293,16 @@ def settings_from(parameters: Mapping[str, str], path: str) -> Settings:
     PreconditionFailed
         One is missing or not what it should be; the message names it and the way out.
     """
+    otherwise = "Nothing was changed; start again then"
 
     def text(name: str) -> str:
         try:
             return parameters[name]
         except KeyError:
-            raise PreconditionFailed(
-                f"parameter {path}/{name} is missing: put it (aws ssm put-parameter --name {path}/{name} …) "
-                "or deploy the stack again, then start again"
-            ) from None
+            raise _missing(f"{path}/{name}", otherwise) from None
 
     def number(name: str, least: int) -> int:
-        value = text(name)
-        if not value.isdecimal() or int(value) < least:
-            raise PreconditionFailed(
-                f"parameter {path}/{name} is {value!r}: it must be a whole number of at least {least}; "
-                "correct it and start again"
-            )
-        return int(value)
+        return _whole_number(parameters, f"{path}/{name}", otherwise, least=least)
 
     def optional(name: str) -> str:
         # Parameter Store holds no empty value, so the templates write "-" for none.
@@ -359,24 +405,18 @@ def policy_from(parameters: Mapping[str, str], path: str) -> Policy:
     PreconditionFailed
         One is missing or not what it should be; the message names it and the way out.
     """
+    otherwise = "Nothing was started; start by hand what you want to start"
 
     def one_of(name: str, known: tuple[str, ...]) -> str:
         value = parameters.get(name, "")
+        if not value:
+            raise _missing(f"{path}/{name}", otherwise)
         if value not in known:
-            raise PreconditionFailed(
-                f"parameter {path}/{name} is {value!r}, not one of {', '.join(known)}: nothing was started. "
-                "Correct it, or start by hand what you want to start"
-            )
+            raise _wrong(f"{path}/{name}", value, f"one of {', '.join(known)}", otherwise)
         return value
 
     def seconds(name: str, least: int) -> int:
-        value = parameters.get(name, "")
-        if not value.isdecimal() or int(value) < least:
-            raise PreconditionFailed(
-                f"parameter {path}/{name} is {value!r}: it must be a whole number of at least {least}; nothing was "
-                "started. Correct it, or start by hand what you want to start"
-            )
-        return int(value)
+        return _whole_number(parameters, f"{path}/{name}", otherwise, least=least)
 
     return Policy(
         failover=one_of("failover-mode", MODES),
@@ -402,23 +442,16 @@ def image_settings_from(parameters: Mapping[str, str], path: str) -> ImageSettin
     PreconditionFailed
         One is not what it should be; the message names it and the way out.
     """
-
-    def number(name: str, default: str, what: str, *, fits: Callable[[int], bool]) -> int:
-        value = parameters.get(name, default).strip()
-        if not value.isdecimal() or not fits(int(value)):
-            raise PreconditionFailed(
-                f"parameter {path}/{name} is {value!r}: it must be {what}; no image was made. Correct it and start "
-                "again (make image)"
-            )
-        return int(value)
-
+    otherwise = "No image was made; start again then (make image)"
     return ImageSettings(
-        keep=number("image-keep", "3", "a whole number of at least 1", fits=lambda value: value >= 1),
+        keep=_whole_number(parameters, f"{path}/image-keep", otherwise, least=1, default="3"),
         # What CopyImage takes.
-        copy_minutes=number(
-            "image-copy-minutes",
-            "0",
-            "0, or a multiple of 15 up to 2880",
+        copy_minutes=_whole_number(
+            parameters,
+            f"{path}/image-copy-minutes",
+            otherwise,
+            default="0",
+            may_be="0, or a multiple of 15 up to 2880",
             fits=lambda value: value % 15 == 0 and value <= 2880,
         ),
     )
@@ -547,12 +580,6 @@ def object_limits_from(parameters: Mapping[str, str], path: str) -> ObjectLimits
     """
 
     def seconds(name: str) -> int:
-        value = parameters.get(name, "")
-        if not value.isdecimal():
-            raise PreconditionFailed(
-                f"parameter {path}/{name} is {value or 'missing'!r}: it must be a whole number of seconds; no object "
-                "was touched. Put it, or deploy the stack again, then run `make objects`"
-            )
-        return int(value)
+        return _whole_number(parameters, f"{path}/{name}", "No object was touched; run `make objects` then")
 
     return ObjectLimits(seconds("objects-grace-seconds"), seconds("objects-budget-seconds"))

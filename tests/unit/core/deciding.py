@@ -18,3 +18,7 @@ SHARED = {
     "Nothing could be decided",
 }
 HEAD = SHARED | set(DECIDES.values()) | set(ENDS.values())
+
+# What a refusal of an alarm's execution ends in, and how it is told before: nobody is there to read it.
+REFUSED = {"failover": "Refused", "failback": "Failback refused"}
+TELLS_OF_A_REFUSAL = "Tell the team that it was refused"

@@ -198,7 +198,13 @@ def test_the_function_joins_the_record_and_the_database(aws: Any, state_table: s
     assert (told["start"], told["protect_dr"]["name"]) == ("protect-primary", "one-protect-dr")
     assert "100 GiB" in told["freeze_estimate"]
     ended = {"action": "fail", "execution": PARENT, "failback": told, "at": "x", "error": child(Cause="because.")}
-    assert "because." in app.handler(ended, Context())["cause"]
+    stopped = app.handler(ended, Context())
+    assert "because." in stopped["cause"]
+    mail = stopped["notification"]["message"].splitlines()
+    assert mail[-2:] == [
+        "  make failback ENVIRONMENT=dev DR_REGION=eu-central-1 METHOD=snapshot",
+        "(docs/runbooks/failback.md, 5. When it stops)",
+    ]
     children = {"primary": None, "switchover": None, "dr": None}
     finished = app.handler({"action": "finish", "execution": PARENT, "failback": told, "children": children}, Context())
     assert finished["notification"]["subject"].startswith("[dev] failed back")

@@ -6,9 +6,10 @@ import json
 from typing import Any
 
 import pytest
+from jsonata import Jsonata
 
 from tests.unit.core.conftest import ROOT
-from tests.unit.core.deciding import BEGINS, DECIDES, ENDS, HEAD
+from tests.unit.core.deciding import BEGINS, DECIDES, ENDS, HEAD, REFUSED, TELLS_OF_A_REFUSAL
 
 MACHINES: dict[str, dict[str, Any]] = {
     name: json.loads((ROOT / f"statemachine/{name}.asl.json").read_text()) for name in DECIDES
@@ -76,6 +77,42 @@ def test_what_cannot_be_decided_is_told_and_changes_nothing(what: str, machine: 
             assert state["Catch"][-1]["ErrorEquals"] == ["States.ALL"], name
             assert state["Catch"][-1]["Next"] == "Tell the team that nothing was decided", name
     assert targets(machine["States"]["Tell the team that nothing was decided"]) == {"Nothing could be decided"}
+
+
+@both
+def test_a_refusal_after_the_decision_is_told_where_nobody_is_there_to_read_it(
+    what: str, machine: dict[str, Any]
+) -> None:
+    """People were told that it begins: they wait for it, and the alarm does not ring again."""
+    states = machine["States"]
+    assert [catch["Next"] for catch in states[BEGINS[what]]["Catch"]] == ["Was it an alarm?"]
+    (alarm,) = states["Was it an alarm?"]["Choices"]
+    assert alarm == {
+        "Condition": "{% $exists($states.context.Execution.Input.trigger) %}",
+        "Next": TELLS_OF_A_REFUSAL,
+    }
+    assert states["Was it an alarm?"]["Default"] == REFUSED[what]
+    # Whatever becomes of the telling, the execution ends with its cause.
+    assert targets(states[TELLS_OF_A_REFUSAL]) == {REFUSED[what]}
+
+
+@both
+@pytest.mark.parametrize("cause", ['{"errorMessage": "poll-seconds is \'15m\'", "stackTrace": []}', "throttled"])
+def test_a_refusal_is_told_with_its_cause_and_the_command(what: str, machine: dict[str, Any], cause: str) -> None:
+    told = machine["States"][TELLS_OF_A_REFUSAL]["Arguments"]["Payload"]["notification"]
+    name = f"prod-dr-{what}"
+    execution = f"arn:aws:states:eu-central-1:123456789012:execution:{name}:one"
+    expression = Jsonata(told["message"].removeprefix("{%").removesuffix("%}"))
+    expression.assign("error", {"Error": "PreconditionFailed", "Cause": cause})
+    expression.assign("states", {"context": {"StateMachine": {"Name": name}, "Execution": {"Id": execution}}})
+    expression.register_lambda("parse", json.loads)
+    message = expression.evaluate({})
+    head, *rest = message.splitlines()
+    said = json.loads(cause)["errorMessage"] if cause.startswith("{") else cause
+    assert head == f"The {what} that an alarm began was refused: {said}"
+    assert "Nothing was changed" in message
+    assert f"  make {what} ENVIRONMENT=prod DR_REGION=eu-central-1" in rest
+    assert rest[-1] == f"(docs/runbooks/{what}.md, {REFUSED[what]})"
 
 
 @both

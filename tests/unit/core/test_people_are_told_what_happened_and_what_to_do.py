@@ -7,6 +7,7 @@ import pytest
 
 from pilotlight.decide import tell
 from pilotlight.model import as_json
+from tests.unit.core.conftest import ROOT
 from tests.unit.core.samples import DR, HELD, PRIMARY, plan
 
 AT = "2026-11-02T03:04:05+00:00"
@@ -55,7 +56,7 @@ def test_what_was_lost_is_said_as_far_as_it_is_known(drain: dict[str, Any], said
 
 def test_after_a_planned_switchover_the_source_is_frozen_and_not_lost() -> None:
     message = told(mode="graceful")
-    assert "its old database is frozen" in message
+    assert "Its old database is frozen" in message
     assert "NOT confirmed" not in message
     assert "every write of eu-west-1 was proven to be in it" in message
 
@@ -74,22 +75,70 @@ def test_a_switch_is_called_what_it_was(mode: str, target: str, said: str) -> No
     assert said in tell.succeeded(record, {"plan": as_json(plan()), "result": result}, PRIMARY)["subject"]
 
 
-def test_the_standby_that_is_missing_now_is_said_with_the_way_to_one() -> None:
+MAKE = "make {} ENVIRONMENT=dev DR_REGION=eu-central-1"
+
+
+def test_the_standby_that_is_missing_now_is_said_with_the_command_that_builds_one() -> None:
     for message in (told(), told(mode="graceful")):
         assert "3. eu-central-1 has no standby now" in message
-        assert "start dev-dr-reprotect" in message
+        assert f"     {MAKE.format('reprotect')}" in message.splitlines()
+
+
+def test_after_a_return_to_the_primary_the_command_still_names_the_dr_region() -> None:
+    record = replace(HELD, mode="graceful", source=DR, target=PRIMARY, active_region=PRIMARY)
+    steps = tell.next_steps(record, {"plan": as_json(plan(mode="graceful", source=DR, target=PRIMARY))}, PRIMARY)
+    assert "3. eu-west-1 has no standby now" in steps
+    assert MAKE.format("reprotect") in steps
+
+
+def test_a_primary_that_returns_closes_itself_and_only_its_silence_asks_for_a_hand() -> None:
+    message = told()
+    assert "its sentinel closes it within a minute, and a mail says so" in message
+    assert "If none comes, close it by hand (docs/runbooks/after-a-failover.md" in message
+
+
+@pytest.mark.parametrize("mode", ["ungraceful", "graceful"])
+def test_what_happened_comes_first_then_what_to_do_then_the_details(mode: str) -> None:
+    first, empty, heading, *rest = told(mode=mode).splitlines()
+    assert first == f"dev runs in {DR} now. It was in {PRIMARY}."
+    assert (empty, heading) == ("", "Next:")
+    assert next(line for line in rest if line).startswith("1. ")
+    assert [line for line in rest if line.startswith("Database")]
 
 
 def test_a_failure_says_who_is_active_and_how_to_go_on() -> None:
-    assert tell.failed(replace(HELD, mode="graceful"), "dev", "", "")["subject"].startswith("[dev] SWITCHOVER FAILED")
-    failed = tell.failed(HELD, "dev", "0 of 2 targets are healthy", "group dev-asg is set to 2")
+    planned = tell.failed(replace(HELD, mode="graceful"), "dev", DR, "", "")
+    assert planned["subject"].startswith("[dev] SWITCHOVER FAILED")
+    failed = tell.failed(HELD, "dev", DR, "0 of 2 targets are healthy", "group dev-asg is set to 2")
     assert PRIMARY in failed["subject"]
     for part in ("0 of 2 targets", "group dev-asg is set to 2", "start the failover again"):
         assert part in failed["message"]
 
 
+@pytest.mark.parametrize(
+    ("mode", "target", "order", "page"),
+    [
+        ("ungraceful", DR, "failover", "docs/runbooks/failover.md, 5. After a failure"),
+        ("graceful", DR, "switchover", "docs/runbooks/failover.md, 9. A planned switchover"),
+        ("graceful", PRIMARY, "failback", "docs/runbooks/failback.md, 5. When it stops"),
+        ("reprotect", PRIMARY, "reprotect", "docs/runbooks/reprotect.md, 5. After a failure"),
+    ],
+)
+def test_a_failure_ends_what_is_to_be_done_with_a_command_and_a_page_that_exists(
+    mode: str, target: str, order: str, page: str
+) -> None:
+    failed = tell.failed(replace(HELD, mode=mode, target=target), "dev", DR, "the cause", "the posture")
+    lines = failed["message"].splitlines()
+    assert lines[0] == "the cause"
+    (command,) = [line for line in lines if line.startswith(f"  {MAKE.format(order)}")]
+    assert lines[lines.index(command) + 1] == f"({page})"
+    assert lines[-1] == "the posture"
+    path, heading = page.split(", ")
+    assert f"\n## {heading}\n" in (ROOT / path).read_text()
+
+
 def test_a_standby_that_could_not_be_built_is_no_failover_that_failed() -> None:
-    failed = tell.failed(replace(HELD, mode="reprotect", active_region=DR), "dev", "the snapshot failed", "")
+    failed = tell.failed(replace(HELD, mode="reprotect", active_region=DR), "dev", DR, "the snapshot failed", "")
     assert failed["subject"] == "[dev] RE-PROTECTION FAILED at epoch 3: active is eu-central-1"
     assert "Nothing that serves was touched" in failed["message"]
     assert "start dev-dr-reprotect again" in failed["message"]

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from pilotlight.config import settings_from
+from pilotlight.config import image_settings_from, object_limits_from, policy_from, settings_from
 from pilotlight.errors import PreconditionFailed
 from tests.unit.core.samples import SETTINGS
 
@@ -55,6 +57,48 @@ def test_a_missing_one_is_named_with_the_way_out(name: str) -> None:
 def test_a_number_that_is_none_is_named(name: str, value: str) -> None:
     with pytest.raises(PreconditionFailed, match=f"{name} is '{value}'"):
         settings_from(SOUND | {name: value}, PATH)
+
+
+POLICY = {
+    "failover-mode": "automatic",
+    "failback-mode": "manual",
+    "max-data-loss-seconds": "60",
+    "approval-timeout-seconds": "900",
+    "approval-default": "reject",
+}
+OBJECTS = {"objects-grace-seconds": "900", "objects-budget-seconds": "3600"}
+
+
+@pytest.mark.parametrize(
+    ("read", "sound", "name", "may_be", "way_out"),
+    [
+        (settings_from, SOUND, "poll-seconds", "a whole number of at least 1", "start again"),
+        (policy_from, POLICY, "approval-timeout-seconds", "a whole number of at least 60", "start by hand"),
+        (policy_from, POLICY, "failover-mode", "one of automatic, approval, manual", "start by hand"),
+        (image_settings_from, {}, "image-keep", "a whole number of at least 1", "make image"),
+        (image_settings_from, {}, "image-copy-minutes", "0, or a multiple of 15 up to 2880", "make image"),
+        (object_limits_from, OBJECTS, "objects-grace-seconds", "a whole number of at least 0", "`make objects`"),
+    ],
+)
+@pytest.mark.parametrize("value", ["15m", "-1", "1.5"])
+def test_all_settings_are_refused_in_the_same_words(
+    read: Any, sound: dict[str, str], name: str, may_be: str, way_out: str, value: str
+) -> None:
+    with pytest.raises(PreconditionFailed) as refused:
+        read(sound | {name: value}, PATH)
+    said = str(refused.value)
+    assert said.startswith(f"parameter {PATH}/{name} is '{value}': it must be {may_be}. Correct it (aws ssm put-")
+    assert f"--name {PATH}/{name} " in said
+    assert way_out in said
+    if sound:
+        with pytest.raises(PreconditionFailed, match=f"^parameter {PATH}/{name} is missing: put it"):
+            read({key: kept for key, kept in sound.items() if key != name}, PATH)
+
+
+@pytest.mark.parametrize("value", ["7", "2895"])
+def test_a_rule_beyond_the_smallest_one_holds(value: str) -> None:
+    with pytest.raises(PreconditionFailed, match="multiple of 15"):
+        image_settings_from({"image-copy-minutes": value}, PATH)
 
 
 def test_sizes_must_rise() -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 
-from pilotlight.aws import clients, compute, database, workload
+from pilotlight.aws import clients, compute, database, notes, workload
 from pilotlight.aws.record import Store
 from pilotlight.decide.workload import to_active
 from pilotlight.errors import FatalError, PreconditionFailed
@@ -363,7 +363,7 @@ def test_the_lock_is_released_and_asking_again_gives_the_same_answer(state_table
     # The note of the promotion is about a switch that is not over.
     assert (store.read().lock, store.read().promotion) == ("free", "")
     assert control(event("finish", result=RESULT), Context()) == first
-    assert "keep it closed" in first["next"]
+    assert "close it by hand" in first["next"]
     assert "everything the replica had received was applied" in first["notification"]["message"]
 
 
@@ -427,9 +427,36 @@ def test_an_execution_that_was_refused_is_nobodys_alarm(
     store = hold(state_table)
     inbox = topic(aws, monkeypatch)
     refused = {"action": "ended", "execution": OTHER, "status": "FAILED"}
-    assert load("notify").handler(refused, Context()) == {"told": False}
+    assert load("notify").handler(refused, Context()) == {"told": False, "withdrawn": False}
     assert store.read() == HELD
     assert inbox() == []
+
+
+@pytest.mark.parametrize(("asker", "withdrawn"), [(OTHER, True), (EXECUTION, False)])
+def test_a_question_goes_with_the_execution_that_asked_it(
+    aws: Any, state_table: str, monkeypatch: pytest.MonkeyPatch, asker: str, withdrawn: bool
+) -> None:
+    topic(aws, monkeypatch)
+    question = {"execution": asker, "what": "failover", "token": "t"}
+    notes.write(state_table, "approval", question)
+    stopped = {"action": "ended", "execution": OTHER, "status": "ABORTED"}
+    assert load("notify").handler(stopped, Context())["withdrawn"] is withdrawn
+    assert notes.read(state_table, "approval") == ({} if withdrawn else question)
+
+
+def test_a_failback_that_was_stopped_is_told_in_the_words_of_its_rule(
+    aws: Any, state_table: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = hold(state_table)
+    inbox = topic(aws, monkeypatch)
+    told = {"kind": "failback-ended", "subject": "FAILBACK ENDED ABORTED", "message": "start it again"}
+    notes.write(state_table, "approval", {"execution": OTHER})
+    stopped = {"action": "ended", "execution": OTHER, "status": "ABORTED", "notification": told}
+    load("notify").handler(stopped, Context())
+    load("notify").handler(stopped, Context())
+    assert [message["Message"] for message in inbox()] == ["start it again"]
+    assert notes.read(state_table, "approval") == {}
+    assert store.read() == HELD
 
 
 def test_begin_takes_the_lock_once_and_refuses_before_it_reads_anything(aws: Any, state_table: str) -> None:

@@ -238,7 +238,7 @@ def told(planned: Any, answer: Any, mode: str = "ungraceful", target: str = DR) 
     record = replace(HELD, active_region=target, target=target, mode=mode)
     result = {"database": {"drain": {"outcome": "applied"}}, "compute": {"healthy": 2}}
     payload = {"plan": planned, "result": result, "traffic": answer}
-    assert tell.next_steps(record, payload) in str(tell.succeeded(record, payload, PRIMARY)["message"])
+    assert tell.next_steps(record, payload, PRIMARY) in str(tell.succeeded(record, payload, PRIMARY)["message"])
     return str(tell.succeeded(record, payload, PRIMARY)["message"])
 
 
@@ -277,7 +277,7 @@ def test_what_could_not_be_published_is_said_with_what_goes_on_and_what_to_do() 
 def test_a_step_of_the_teams_own_says_its_own_words() -> None:
     """A function that turns a routing control stands in this one's place."""
     answer = {"published": True, "by": "routing control", "says": "the routing control dr is on"}
-    assert "1. the routing control dr is on. 2." in told(BY_TEAM | {"traffic": "route53"}, answer)
+    assert "1. the routing control dr is on.\n2." in told(BY_TEAM | {"traffic": "route53"}, answer)
 
 
 def test_a_failback_says_the_same_as_its_switch() -> None:

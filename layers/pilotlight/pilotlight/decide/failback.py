@@ -248,9 +248,14 @@ def failed(planned: Json, at: str, error: Json, record: Record) -> Json:
         "notification": {
             "kind": "failback-failed",
             "subject": f"[{planned['environment']}] FAILBACK STOPPED: {record.active_region} is active",
-            "message": message,
+            "message": f"{message}\n  {_command(planned)}\n(docs/runbooks/failback.md, 5. When it stops)",
         },
     }
+
+
+def _command(planned: Json) -> str:
+    method = f" METHOD={SNAPSHOT}" if planned["method"] == SNAPSHOT else ""
+    return f"make failback ENVIRONMENT={planned['environment']} DR_REGION={planned['dr']}{method}"
 
 
 def _of_the_child(error: Json) -> tuple[str, str]:

@@ -1,4 +1,7 @@
-"""What people are told: what happened, what is next, what to do."""
+"""What people are told: what happened, what to do and by which command, and then the details.
+
+Mails are read on a phone at night, so lines are short and a command stands on a line of its own.
+"""
 
 from __future__ import annotations
 
@@ -39,6 +42,24 @@ def way_on(record: Record, environment: str) -> str:
     return (_RESUME_PLANNED if record.promotion else _CALLED_OFF).format(source=record.source)
 
 
+def make(order: str, environment: str, dr: str) -> str:
+    """Word a command as it is typed. Without the names, `make` acts on its defaults."""
+    return f"make {order} ENVIRONMENT={environment} DR_REGION={dr}"
+
+
+def again(record: Record, environment: str, dr: str) -> tuple[str, str]:
+    """Say by which command to go on after a failure, and which page of the runbook says more."""
+    if record.mode == REPROTECT:
+        return make("reprotect", environment, dr), "docs/runbooks/reprotect.md, 5. After a failure"
+    if record.mode != GRACEFUL:
+        return make("failover", environment, dr), "docs/runbooks/failover.md, 5. After a failure"
+    if record.target != dr:
+        # A failback goes on with the switch where one is not finished.
+        method = " (and METHOD=snapshot, if it was by snapshot)"
+        return make("failback", environment, dr) + method, "docs/runbooks/failback.md, 5. When it stops"
+    return make("switchover", environment, dr), "docs/runbooks/failover.md, 9. A planned switchover"
+
+
 def already_active(record: Record) -> str:
     """Say that there is nothing to do."""
     return f"{record.active_region} is already active since epoch {record.since or record.epoch}: nothing was changed."
@@ -49,25 +70,32 @@ def fence_outcome(record: Record) -> str:
     return record.fence or f"not confirmed: {record.source} has not answered yet"
 
 
-def next_steps(record: Record, payload: Json) -> str:
-    """Say what the team does now."""
+def next_steps(record: Record, payload: Json, primary: str) -> str:
+    """Say what the team does now, a step a line."""
     plan = payload["plan"]
-    reprotect = f"{plan['environment']}-dr-reprotect"
-    moves = traffic.next_step(plan, record.target, payload.get("traffic"))
+    source, target = record.source, record.target
+    dr = source if target == primary else target
+    moves = traffic.next_step(plan, target, payload.get("traffic"))
+    protect = f"     {make('reprotect', plan['environment'], dr)}\n     (docs/runbooks/reprotect.md)"
     if record.mode == GRACEFUL:
-        return (
-            f"1. {moves}. "
-            f"2. {record.source} has become a standby: see that it has no instances left; its old database is frozen, "
-            "leave it so. "
-            f"3. {record.target} has no standby now: start {reprotect}, which builds one in {record.source}."
+        return "\n".join(
+            (
+                f"1. {moves}.",
+                f"2. {source} has become a standby: see that it has no instances left. Its old database is frozen, "
+                "leave it so.",
+                f"3. {target} has no standby now. This builds one in {source}:",
+                protect,
+            )
         )
-    return (
-        f"1. {moves}. "
-        f"2. {record.source} closed: {fence_outcome(record)}. "
-        "When it returns, keep it closed (capacity 0, functions off, no client on its old database): "
-        "its database is writable and knows nothing of this failover. "
-        f"3. {record.target} has no standby now: when {record.source} is back, start {reprotect}, which closes it and "
-        "builds one there."
+    return "\n".join(
+        (
+            f"1. {moves}.",
+            f"2. {source} closed: {fence_outcome(record)}. When {source} returns it is writable and knows nothing of "
+            "this failover: its sentinel closes it within a minute, and a mail says so. If none comes, close it by "
+            "hand (docs/runbooks/after-a-failover.md, Close the primary).",
+            f"3. {target} has no standby now. When {source} is back, this closes it and builds one there:",
+            protect,
+        )
     )
 
 
@@ -104,8 +132,12 @@ def succeeded(record: Record, payload: Json, primary: str, objects: Json | None 
         "message": "\n".join(
             (
                 f"{plan['environment']} runs in {record.target} now. It was in {record.source}.",
-                f"Reason given: {record.reason or 'none'}",
                 "",
+                "Next:",
+                next_steps(record, payload, primary),
+                "",
+                "What was done:",
+                f"Reason     {record.reason or 'none given'}",
                 f"Database   {plan['database']} is promoted, backups kept {plan['backup_retention_days']} days; "
                 + "\n           ".join(database),
                 f"Compute    {compute['healthy']} healthy targets on {image_of(plan)}",
@@ -113,8 +145,6 @@ def succeeded(record: Record, payload: Json, primary: str, objects: Json | None 
                 f"Verified   a write and a read through {plan['door']}",
                 f"Objects    {(objects or {}).get('told') or 'how many had not crossed is not known'}",
                 f"Traffic    {traffic.outcome(plan, payload.get('traffic'))}",
-                "",
-                f"Next: {next_steps(record, payload)}",
             )
         ),
     }
@@ -135,12 +165,22 @@ def drain_outcome(drain: Json) -> str:
     return f"{count} received transactions were NOT applied ({drain.get('detail') or drain['outcome']})"
 
 
-def failed(record: Record, environment: str, cause: str, posture: str) -> Json:
+def failed(record: Record, environment: str, dr: str, cause: str, posture: str) -> Json:
     """Word the notification of a switch, or of the building of a standby, that did not work."""
     what = {GRACEFUL: "SWITCHOVER", REPROTECT: "RE-PROTECTION"}.get(record.mode, "FAILOVER")
     state = "" if record.mode == REPROTECT else "still "
+    command, page = again(record, environment, dr)
     return {
         "kind": "failed",
         "subject": f"[{environment}] {what} FAILED at epoch {record.epoch}: active is {state}{record.active_region}",
-        "message": "\n".join((cause, "", posture, "", way_on(record, environment))),
+        "message": "\n".join(
+            (
+                cause,
+                "",
+                way_on(record, environment),
+                f"  {command}",
+                f"({page})",
+                *(("", posture) if posture else ()),
+            )
+        ),
     }

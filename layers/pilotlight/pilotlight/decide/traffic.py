@@ -71,7 +71,7 @@ def outcome(plan: Json, answer: Json | None) -> str:
     """Say in a few words how it stands with the traffic."""
     if plan.get("traffic", TEAM) != ROUTE_53:
         return "NOT moved: that is the team's"
-    return f"{_name(plan)} follows" if is_published(answer) else "perhaps NOT moved yet: see below"
+    return f"{_name(plan)} follows" if is_published(answer) else "perhaps NOT moved yet: see the first step"
 
 
 def step(plan_traffic: str, host: str, target: str) -> str:

@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+import datetime as dt
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from botocore.exceptions import NoCredentialsError
+
+from scripts import status
+from tests.unit.scripts.answers import ARN, DR, HANGS, PRIMARY, Cloud, refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+NOW = dt.datetime(2026, 11, 26, 3, 4, 30, tzinfo=dt.UTC)
+JUST_NOW = "2026-11-26T03:04:20+00:00"
+QUESTION = {
+    "what": "failover",
+    "reason": "eu-west-1 is lost by both signs",
+    "asked_at": "2026-11-26T03:00:00+00:00",
+    "until": "2026-11-26T03:15:00+00:00",
+    "no_answer": "reject",
+    "execution": ARN,
+}
+
+
+@pytest.fixture
+def cloud(monkeypatch: pytest.MonkeyPatch) -> Cloud:
+    found = Cloud()
+    monkeypatch.setattr("boto3.client", found.client)
+    return found
+
+
+def told(after: dt.timedelta = dt.timedelta()) -> str:
+    return "\n".join(status.Status("dev", DR, lambda: NOW + after).lines())
+
+
+def test_a_region_that_is_watched_and_well_is_called_so(cloud: Cloud) -> None:
+    cloud.notes["watch"] = {"region": PRIMARY, "at": JUST_NOW}
+    assert "eu-west-1 at 2026-11-26T03:04:20Z: well" in told()
+    assert "NOBODY HAS LOOKED" not in told()
+
+
+def test_a_probe_that_is_dead_is_not_taken_at_its_last_word(cloud: Cloud) -> None:
+    cloud.notes["watch"] = {"region": PRIMARY, "at": JUST_NOW}
+    assert "NOBODY HAS LOOKED for 7 min: docs/detection.md" in told(dt.timedelta(minutes=7))
+
+
+def test_a_region_that_nobody_probes_is_not_called_well(cloud: Cloud) -> None:
+    detail = "eu-central-1 is active, and is not probed by itself; eu-west-1 does not answer yet: RDS"
+    cloud.notes["watch"] = {"region": DR, "at": JUST_NOW, "detail": detail}
+    said = told()
+    assert "eu-central-1 at 2026-11-26T03:04:20Z: not probed\n" in said
+    assert detail in said
+    assert "well" not in said
+
+
+def test_a_question_says_until_when_and_what_becomes_of_no_answer(cloud: Cloud) -> None:
+    cloud.notes["approval"] = QUESTION
+    said = told()
+    assert "answer until 2026-11-26T03:15:00Z: make approve" in said
+    assert "without an answer by then: no failover begins" in said
+    cloud.notes["approval"] = QUESTION | {"no_answer": "approve"}
+    assert "without an answer by then: the failover begins" in told()
+
+
+def _ended(cloud: Cloud) -> None:
+    cloud.answers["describe_execution"] = {"status": "ABORTED"}
+
+
+def _forgotten(cloud: Cloud) -> None:
+    cloud.answers["describe_execution"] = refusal("ExecutionDoesNotExist")
+
+
+@pytest.mark.parametrize(
+    ("dead", "after", "why"),
+    [
+        (_ended, 0, "the execution that asked has ended (ABORTED)"),
+        (_forgotten, 0, "the execution that asked has ended (and is forgotten)"),
+        (None, 20, "the time for an answer was over at 2026-11-26T03:15:00Z"),
+    ],
+)
+def test_a_question_that_nobody_can_answer_any_more_says_so(
+    cloud: Cloud, dead: Callable[[Cloud], None] | None, after: int, why: str
+) -> None:
+    cloud.notes["approval"] = QUESTION
+    if dead:
+        dead(cloud)
+    said = told(dt.timedelta(minutes=after))
+    assert why in said
+    assert "make failover ENVIRONMENT=dev DR_REGION=eu-central-1" in said
+    assert "make approve" not in said
+
+
+def test_a_question_stays_where_it_cannot_be_looked_whether_it_still_waits(cloud: Cloud) -> None:
+    cloud.notes["approval"] = QUESTION
+    cloud.answers["describe_execution"] = refusal("ThrottlingException")
+    assert "make approve" in told()
+
+
+def execution(name: str, state: str) -> dict[str, Any]:
+    zone = dt.timezone(dt.timedelta(hours=9))
+    start = dt.datetime(2026, 11, 26, 12, 0, 5, tzinfo=zone)
+    return {"name": name, "status": state, "startDate": start, "executionArn": f"arn:{name}"}
+
+
+def test_executions_are_told_in_utc_with_the_state_they_are_in_and_why_the_last_one_failed(cloud: Cloud) -> None:
+    found = [execution("four", "RUNNING"), execution("three", "FAILED"), execution("two", "FAILED")]
+    cloud.answers["list_executions"] = {"executions": found}
+    cloud.answers["get_execution_history"] = {
+        "events": [
+            {"type": "LambdaFunctionScheduled"},
+            {"type": "TaskStateEntered", "stateEnteredEventDetails": {"name": "Promote the database"}},
+            {"type": "TaskStateEntered", "stateEnteredEventDetails": {"name": "Plan"}},
+        ]
+    }
+    cloud.answers["describe_execution"] = {"error": "PreconditionFailed", "cause": "no image\nof ours"}
+    _, *lines = told().split("last of dev-dr-failback")[1].splitlines()
+    head = told().split("last of dev-dr-failback")[1].splitlines()[0]
+    assert head.strip() == "2026-11-26 03:00:05Z RUNNING    four"
+    assert [line.strip() for line in lines] == [
+        "now in: Promote the database",
+        "2026-11-26 03:00:05Z FAILED     three",
+        "PreconditionFailed: no image of ours",
+        "2026-11-26 03:00:05Z FAILED     two",
+    ]
+    asked = next(given for operation, given in cloud.calls if operation == "get_execution_history")
+    assert asked["reverseOrder"] is True
+
+
+@pytest.mark.parametrize("region", [PRIMARY, DR])
+def test_a_sentinel_that_may_not_run_is_told_in_either_region(cloud: Cloud, region: str) -> None:
+    other = DR if region == PRIMARY else PRIMARY
+    cloud.answers["get_function_concurrency", region] = {"ReservedConcurrentExecutions": 0}
+    said = told()
+    assert f"{region}: MAY NOT RUN (its concurrency is 0)" in said
+    assert f"{other}: may run" in said
+    cloud.answers["get_function_concurrency", region] = {"ReservedConcurrentExecutions": 5}
+    cloud.answers["describe_rule", region] = {"State": "DISABLED"}
+    assert f"{region}: MAY NOT RUN (its schedule is disabled)" in told()
+
+
+def test_what_a_sentinel_closed_is_told_even_of_a_region_that_does_not_answer(cloud: Cloud) -> None:
+    cloud.notes[f"posture-{PRIMARY}"] = {
+        "closed": {"database": {}, "capacity": {}},
+        "at": "2026-11-26T02:00:00+00:00",
+        "epoch": 3,
+        "successor": DR,
+    }
+    cloud.answers["get_function_concurrency", PRIMARY] = HANGS
+    said = told()
+    closed = f"closed last: capacity, database at 2026-11-26T02:00:00Z (epoch 3, {DR} served)"
+    assert f"{PRIMARY}: does not answer (ReadTimeoutError); {closed}" in said
+    assert f"{DR}: may run" in said
+
+
+def test_a_record_that_cannot_be_read_is_no_good_end_and_hides_nothing_else(
+    cloud: Cloud, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cloud.record = {}
+    assert status.main("dev", DR) == 1
+    said = capsys.readouterr().out
+    assert said.startswith("dev in eu-central-1\n")
+    assert "CANNOT BE READ: dev-dr-state in eu-central-1 has no record" in said
+    assert "database available" in said
+    cloud.answers["get_item"] = refusal("ResourceNotFoundException")
+    assert status.main("dev", DR) == 1
+    assert "database available" in capsys.readouterr().out
+
+
+def test_a_record_that_can_be_read_is_a_good_end(cloud: Cloud) -> None:
+    assert status.main("dev", DR) == 0
+
+
+def test_without_credentials_it_says_that_alone(cloud: Cloud) -> None:
+    cloud.answers["get_item"] = NoCredentialsError()
+    with pytest.raises(NoCredentialsError):
+        told()
