@@ -9,9 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pilotlight.decide import decision
+from pilotlight.decide import decision, detection
 from pilotlight.decide.decision import Decision, Facts, Replica
+from pilotlight.decide.detection import Source
 from pilotlight.model import Automation, Policy, Record, Watch
+from tests.unit.core import looks
 from tests.unit.core.samples import DR, EXECUTION, PRIMARY
 
 ALARM = "dev-dr-primary-lost"
@@ -121,11 +123,77 @@ def test_the_mode_decides_what_becomes_of_a_loss() -> None:
     assert decided(watch(observers="healthy"), dataclasses.replace(POLICY, failover="manual")).outcome == "tell"
 
 
-def test_the_loss_is_from_the_last_beat_to_the_first_sign() -> None:
-    assert decision.loss_seconds(WATCH, REPLICA) == 5
-    assert decision.loss_seconds(dataclasses.replace(WATCH, failing_since=""), REPLICA) == 10
-    early = dataclasses.replace(REPLICA, heartbeat_at="2026-11-25T10:00:30+00:00")
-    assert decision.loss_seconds(WATCH, early) == 0
+def loss(beat: str, **signs: str) -> int:
+    return decision.loss_seconds(
+        dataclasses.replace(WATCH, **signs), dataclasses.replace(REPLICA, heartbeat_at=f"2026-11-25T{beat}+00:00")
+    )
+
+
+def moment(clock: str) -> str:
+    return f"2026-11-25T{clock}+00:00"
+
+
+@pytest.mark.parametrize(
+    ("beat", "failing", "lost", "seconds"),
+    [
+        # Both at once: the replica's silence is seen half a minute after it began, and is not counted twice.
+        ("10:00:10", "10:00:15", "10:00:20", 5),
+        ("10:00:10", "10:00:15", "10:00:45", 5),
+        # Replication broke alone, and the primary served on for two hours.
+        ("10:00:00", "12:01:00", "10:00:30", 7260),
+        # The endpoint failed alone, and what was written was received for an hour.
+        ("11:00:05", "10:00:00", "11:00:40", 5),
+        ("11:00:05", "10:00:00", "11:00:10", 0),
+        # Only one is so: it answers again, and was written to until it last answered; or nobody saw the source go.
+        ("10:00:10", "", "10:00:20", 10),
+        ("10:00:10", "10:00:15", "", 5),
+        # A beat of a source that was lost before: somebody is wrong.
+        ("10:00:31", "10:30:00", "10:00:20", decision.UNKNOWN),
+        ("10:00:30", "10:00:15", "", decision.UNKNOWN),
+        ("10:00:30", "10:00:15", "10:00:20", 0),
+    ],
+)
+def test_the_loss_is_from_the_last_beat_to_the_moment_both_signs_were_there(
+    beat: str, failing: str, lost: str, seconds: int
+) -> None:
+    signs = {"failing_since": failing, "source_lost_since": lost}
+    assert loss(beat, **{name: at and moment(at) for name, at in signs.items()}) == seconds
+
+
+def test_a_primary_that_answers_again_may_have_been_written_to_until_then() -> None:
+    assert loss("10:00:00", failing_since="", source_lost_since=moment("10:00:30"), ok_at=moment("12:00:00")) == 7200
+
+
+def test_replication_that_broke_hours_before_the_primary_is_asked_about() -> None:
+    """Played through the probe's looks: three hours without replication, then a front that fails for a minute."""
+    gone = Source(lost=True, detail="the replica is not connected to its source", heartbeat_at=looks.at(-2))
+    seen: Watch | None = None
+    for seconds in range(0, 3 * 3600, 15):
+        seen = detection.watched(seen, looks.look(seconds, source=gone))
+    for seconds in range(3 * 3600, 3 * 3600 + 75, 15):
+        seen = detection.watched(seen, looks.look(seconds, source=gone, shallow=looks.SILENT))
+    assert seen
+    assert (seen.failing_since, seen.source_lost_since) == (looks.at(3 * 3600), looks.at(0))
+    facts = but(
+        now=looks.at(3 * 3600 + 75), watch=seen, replica=dataclasses.replace(REPLICA, heartbeat_at=seen.heartbeat_at)
+    )
+    made = decided(facts)
+    assert (made.outcome, made.rule, made.loss_seconds) == ("ask", "loss-too-large", 3 * 3600 + 2)
+
+
+def test_a_replica_that_received_until_a_moment_ago_has_lost_no_more_than_that() -> None:
+    """Played through: the front has failed for an hour, the replica received all the while, then the region is gone."""
+    seen: Watch | None = None
+    for seconds in range(0, 3600, 15):
+        follows = Source(lost=False, detail="", heartbeat_at=looks.at(seconds - 2))
+        seen = detection.watched(seen, looks.look(seconds, shallow=looks.SILENT, source=follows))
+    for seconds in range(3600, 3720, 15):
+        # Quiet, and known to be lost when it was quiet for long enough.
+        quiet = Source(lost=seconds >= 3585 + detection.STALL_SECONDS, detail="", heartbeat_at=looks.at(3583))
+        seen = detection.watched(seen, looks.look(seconds, shallow=looks.SILENT, source=quiet))
+    assert seen
+    made = decided(but(watch=seen, replica=dataclasses.replace(REPLICA, heartbeat_at=seen.heartbeat_at)))
+    assert (made.outcome, made.loss_seconds) == ("go", 2)
 
 
 moments = st.sampled_from(["", WATCH.failing_since, "2026-11-25T08:00:00+00:00"])

@@ -13,6 +13,8 @@ import datetime as dt
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+from pilotlight.decide.detection import STALL_SECONDS
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -22,6 +24,9 @@ type Outcome = Literal["go", "ask", "tell", "stand-down"]
 
 UNKNOWN = -1
 _THREE_BEATS = 15
+_STALL = dt.timedelta(seconds=STALL_SECONDS)
+# The heart beats by the database's clock, and a loss is seen by the probe's.
+_CLOCKS = dt.timedelta(seconds=10)
 PARTS_ARE_QUIET = "parts-are-quiet"
 """A composite alarm that was set by hand, or whose parts have changed since."""
 
@@ -73,15 +78,28 @@ class Decision:
 def loss_seconds(watch: Watch | None, replica: Replica) -> int:
     """Estimate how many seconds of writes never reached the replica, -1 where that cannot be told.
 
-    From the last heartbeat that the replica has to the first sign of the loss. A replica that had not applied yet all
-    that it had received makes the estimate larger than the loss will be, never smaller.
+    From the last heartbeat that the replica has to the moment at which the primary was lost by *both* signs: while one
+    of them was well, it went on serving. A replica without a source loses what is written for as long as the endpoint
+    answers, and an endpoint that fails loses nothing for as long as the replica receives. The source was lost up to
+    `STALL_SECONDS` before that could be seen, so where the endpoint failed first, the estimate may be so much too
+    small. What the replica has received and not yet applied makes it too large.
+
+    A heartbeat that is younger than the loss of its source says that one of them is not to be believed.
     """
     beat = replica.heartbeat_at or (watch.heartbeat_at if watch else "")
-    signs = [sign for sign in (watch.failing_since, watch.source_lost_since) if sign] if watch else []
-    if not beat or not signs:
+    if watch is None or not beat:
         return UNKNOWN
-    lost = min(dt.datetime.fromisoformat(sign) for sign in signs)
-    return max(0, int((lost - dt.datetime.fromisoformat(beat)).total_seconds()))
+    # One that answers again may have been written to until it last answered.
+    gone, lost = watch.failing_since or (watch.source_lost_since and watch.ok_at), watch.source_lost_since
+    if not (gone or lost):
+        return UNKNOWN
+    if _at(beat) - _at(lost or gone) > _CLOCKS:
+        return UNKNOWN
+    signs = [_at(gone)] if gone else []
+    if lost:
+        # Nothing else says when it was: the stall is not given to it for nothing.
+        signs.append(_at(lost) - (_STALL if watch.failing_since else dt.timedelta()))
+    return max(0, int((max(signs) - _at(beat)).total_seconds()))
 
 
 def is_fresh(heartbeat_age_seconds: int | None) -> bool:
