@@ -547,6 +547,11 @@ def test_a_no_says_whether_it_is_looked_at_again() -> None:
     assert "make automation ON=1" not in words["message"]
     # Both are sent: what is told once goes by its kind.
     assert words["kind"] != first["kind"]
+    # The last word on what nobody was told of before is its first.
+    running = but(record=Record(PRIMARY, 4, "held", EXECUTION, mode="graceful"), holder_running=True)
+    assert (
+        final in told(decision.looking_on(decided(running), Looked(decision.MOST_LOOKING_SECONDS)), running)["message"]
+    )
     rejected = answered(LOST, {"answer": "reject", "by": "ann", "reason": "because"})
     assert final in told(rejected, LOST, answered=True)["message"]
     cooling = record(cool_down_until="2026-11-25T10:30:00+00:00")

@@ -385,6 +385,15 @@ def test_what_may_begin_waits_for_nobody_who_looks_on(world: World) -> None:
     assert world.call("make", "two", waited=0, before=None)["outcome"] == "go"
 
 
+def test_whoever_answers_hears_of_it_whoever_else_looks_on(world: World) -> None:
+    world.call("ask", decision=asked(world), token="token-1")
+    notes.write("dev-dr-state", "automation", {"on": False, "reason": "moving", "by": "ann", "at": "today"})
+    world.running |= {f"{MACHINE}:{name}" for name in ("one", "two")}
+    assert world.call("make", "two", waited=0, before=None)["again_seconds"]
+    silence = {"answer": "approve", "by": "nobody", "reason": "no answer within 900 s"}
+    assert world.call("confirm", answer=silence)["outcome"] == "tell"
+
+
 def test_whoever_looked_on_says_that_it_is_over(world: World) -> None:
     notes.write("dev-dr-state", "automation", {"on": False, "reason": "moving", "by": "ann", "at": "today"})
     first = world.call("make", waited=0, before=None)

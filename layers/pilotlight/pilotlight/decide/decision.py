@@ -520,10 +520,11 @@ def _what_comes(decision: Decision, what: str, facts: Facts, policy: Policy, wai
             f"While the alarm stays in ALARM it is decided again every minute, until {until}. You are told of this "
             "reason once."
         )
-    if decision.outcome != "tell" or decision.rule in (*_OVER, "automation-went-off", "planned"):
-        return ""
-    tried = f"It was decided again every minute for {MOST_LOOKING_SECONDS // 3600} hours. " if decision.last else ""
-    return f"{tried}While the alarm stays in ALARM nothing starts by itself any more: start it by hand."
+    by_hand = "While the alarm stays in ALARM nothing starts by itself any more: start it by hand."
+    if decision.last:
+        return f"It was decided again every minute for {MOST_LOOKING_SECONDS // 3600} hours. {by_hand}"
+    over = decision.rule in (*_OVER, "automation-went-off", "planned")
+    return "" if decision.outcome != "tell" or over else by_hand
 
 
 def _clock(facts: Facts, seconds: int) -> str:
