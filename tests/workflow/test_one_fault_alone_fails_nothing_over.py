@@ -227,6 +227,9 @@ def test_in_the_cool_down_people_are_told_and_nothing_begins(operator: Operator)
 def asked(operator: Operator) -> str:
     arn = lost(operator)
     operator.until(lambda: operator.note("approval").get("execution") == arn, "the team is asked")
+    # Since that is wanted, and not since nobody knows what would be lost.
+    made = operator.note("decision")
+    assert (made["rule"], 0 <= made["loss_seconds"] <= 60) == ("approval", True), made
     return arn
 
 
