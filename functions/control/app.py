@@ -101,8 +101,9 @@ def record(call: Call) -> Json:
     seen = store.read()
     region = seen.target
     # Asked again, it keeps the epoch of the first time: what lost its role then is named after it.
-    since = seen.since if seen.active_region == region else seen.epoch
-    if not store.replace(seen, replace(seen, active_region=region, since=since)):
+    again = seen.active_region == region
+    since, switched = (seen.since, seen.switched) if again else (seen.epoch, seen.mode)
+    if not store.replace(seen, replace(seen, active_region=region, since=since, switched=switched)):
         raise TransientError(f"the record changed while {region} was being recorded as active: try again")
     parameters.put(f"{call.environment.prefix}/active-region", region, clients.at("ssm", region))
     return {"active_region": region, "epoch": seen.epoch}

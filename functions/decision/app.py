@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from aws_lambda_powertools import Logger
@@ -12,10 +13,9 @@ from aws_lambda_powertools import Logger
 from pilotlight.aws import alarms, clients, database, executions, functions, notes, notify, parameters
 from pilotlight.config import policy_from
 from pilotlight.decide import decision as decide
-from pilotlight.decide import promotion
-from pilotlight.errors import PreconditionFailed
-from pilotlight.model import Automation, Json, Policy, Watch, as_json
-from pilotlight.once import once
+from pilotlight.decide import detection, promotion
+from pilotlight.errors import PreconditionFailed, TransientError
+from pilotlight.model import Automation, Json, Policy, as_json
 from pilotlight.step import Call, serve
 
 if TYPE_CHECKING:
@@ -46,68 +46,74 @@ def confirm(call: Call) -> Json:
     """Take note of an answer; a yes is held against what is so by now."""
     what, answer = _what(call), call.payload["answer"]
     facts, policy, environment = _facts(call), _policy(call), call.environment
-    said = f"{answer.get('by') or 'somebody'}: {answer.get('reason') or 'no reason given'}"
-    nobody = answer.get("by") == "nobody"
     pending = notes.read(environment.state_table, "approval")
     if pending.get("execution") == call.execution:
         notes.write(environment.state_table, "approval", {})
-    if answer.get("answer") != "approve":
-        rule = "no-answer" if nobody else "asked-already" if answer.get("answer") == "asked-already" else "rejected"
-        loss = decide.loss_seconds(facts.watch, facts.replica)
-        decision = decide.Decision("stand-down" if rule == "asked-already" else "tell", rule, said, loss)
-    elif what == "failover":
-        decision = decide.confirmed(facts, environment.dr_region)
-    else:
-        still = decide.failback(facts, policy, environment.primary_region, environment.dr_region)
-        decision = still if still.outcome == "stand-down" else decide.Decision("go", "approved", said)
-    return _written(call, what, decision, facts, policy, answer)
+    regions = environment.primary_region, environment.dr_region
+    return _written(call, what, decide.answered(what, facts, policy, regions, answer), facts, policy, answer)
+
+
+def still(call: Call) -> Json:
+    """Look at the maintenance switch once more, before a failback that an alarm started freezes anything."""
+    environment = call.environment
+    automation = Automation(**notes.read(environment.state_table, "automation"))
+    decision = decide.goes_on(automation, environment.primary_region, environment.dr_region)
+    if decision.outcome == "go":
+        return as_json(decision)
+    return _written(call, _what(call), decision, _facts(call), _policy(call))
 
 
 def ask(call: Call) -> Json:
     """Put a question to the team: it waits in the notes, and in their mail, until somebody answers or its time is over.
 
     One question at a time: of several executions that would ask about the same thing, the first asks. A question about
-    going back gives way to one about failing over.
+    going back gives way to one about failing over. Asked again by the same execution, it has another token, and only
+    that one is waited for; who was told of it is not told again.
     """
     environment, made = call.environment, call.payload["decision"]
     table, token = environment.state_table, str(call.payload["token"])
-    pending = notes.read(table, "approval")
-    same = pending.get("what") == made["what"] and executions.is_running(str(pending.get("execution", "")))
-    if pending.get("execution") != call.execution:
-        question = {
-            "what": made["what"],
-            "incident": made["incident"],
-            "execution": call.execution,
-            "token": token,
-            "asked_at": _now().isoformat(timespec="seconds"),
-            "until": (_now() + dt.timedelta(seconds=made["answer_seconds"])).isoformat(timespec="seconds"),
-            "no_answer": made["no_answer"],
-            "reason": made["reason"],
-            "known": made["notification"]["message"],
-        }
-        if same or not notes.replace(table, "approval", pending, question):
-            executions.answer(token, {"answer": "asked-already", "by": "", "reason": "it is being asked about"})
-            return {"asked": False}
+    pending, now = notes.read(table, "approval"), _now()
+    own = pending.get("execution") == call.execution
+    if not own and pending.get("what") == made["what"] and executions.is_running(str(pending.get("execution", ""))):
+        executions.answer(token, {"answer": "asked-already", "by": "", "reason": "it is being asked about"})
+        return {"asked": False}
     told = made["notification"]
-
-    def publish() -> Json:
-        return {"message_id": notify.publish(environment.topic_arn, told["subject"], told["message"])}
-
-    return {"asked": True} | once(call, f"{made['incident']}-{told['kind']}", publish)
+    question = {
+        "what": made["what"],
+        "incident": made["incident"],
+        "execution": call.execution,
+        "token": token,
+        "asked_at": pending["asked_at"] if own else now.isoformat(timespec="seconds"),
+        "until": (now + dt.timedelta(seconds=made["answer_seconds"])).isoformat(timespec="seconds"),
+        "no_answer": made["no_answer"],
+        "reason": made["reason"],
+        "known": told["message"],
+        "mailed": own and bool(pending.get("mailed")),
+    }
+    if not notes.replace(table, "approval", pending, question):
+        raise TransientError("another question was put at the same moment: nothing was asked yet, try again")
+    if not question["mailed"]:
+        notify.publish(environment.topic_arn, told["subject"], told["message"])
+        # Not if it was answered meanwhile.
+        notes.replace(table, "approval", question, question | {"mailed": True})
+    return {"asked": True}
 
 
 def _written(
-    call: Call, what: str, decision: decide.Decision, facts: decide.Facts, policy: Policy, answer: Json | None = None
+    call: Call, what: str, decided: decide.Decision, facts: decide.Facts, policy: Policy, answer: Json | None = None
 ) -> Json:
     """Put a decision with its inputs into the record and into words."""
-    environment, names = call.environment, call.environment.names
+    environment, names, table = call.environment, call.environment.names, call.environment.state_table
+    # Whoever has answered hears of it, whoever else goes on.
+    looked = _looked(call, what, decided if answer is None else None)
+    decision = decide.looking_on(decided, looked)
     account = call.context.invoked_function_arn.split(":")[4]
     arns = {
         name: f"arn:{call.context.invoked_function_arn.split(':')[1]}:states:{environment.dr_region}:{account}"
         f":stateMachine:{machine}"
         for name, machine in (("failover", names.failover), ("failback", names.failback))
     }
-    can = decide.commands(what, environment.name, environment.dr_region, decision, arns)
+    can = decide.commands(what, environment.name, environment.dr_region, decision, arns, call.execution)
     made = {
         "what": what,
         **as_json(decision),
@@ -117,13 +123,35 @@ def _written(
         "answer_seconds": policy.answer_seconds,
         "no_answer": policy.no_answer,
         "execution": call.execution,
+        "told": sorted({*looked.told, *([decision.rule] if decision.outcome == "tell" else [])}),
+        "waited": looked.waited,
         "at": facts.now,
     }
-    # What ends quietly is in the execution alone: it must not cover what was decided before it.
-    if decision.outcome != "stand-down":
-        notes.write(environment.state_table, "decision", made)
+    # What ends quietly is in the execution alone, and does not cover what others decided: only what it said itself.
+    if decision.outcome != "stand-down" or (
+        looked.waited and notes.read(table, "decision").get("execution") == call.execution
+    ):
+        notes.write(table, "decision", made)
     logger.info("decided", what=what, outcome=decision.outcome, rule=decision.rule, reason=decision.reason)
-    return made | {"notification": decide.told(decision, what, environment.name, facts, can)}
+    words = decide.told(
+        decision, what, environment.name, facts, policy, can, looked=looked, answered=answer is not None
+    )
+    return made | {"notification": words}
+
+
+def _looked(call: Call, what: str, decided: decide.Decision | None) -> decide.Looked:
+    """Read what this execution has behind it, and where it would go on, whether another one does already.
+
+    Whoever wrote last is the one that goes on: of several that begin at once, the others end at their next look.
+    """
+    elsewhere = ""
+    if decided and decided.again_seconds:
+        last = notes.read(call.environment.state_table, "decision")
+        other = str(last.get("execution", ""))
+        if last.get("what") == what and last.get("again_seconds") and other != call.execution:
+            elsewhere = other if executions.is_running(other) else ""
+    before = call.payload.get("before") or {}
+    return decide.Looked(call.waited, tuple(before.get("told", ())), elsewhere)
 
 
 def _facts(call: Call) -> decide.Facts:
@@ -153,7 +181,7 @@ def _facts(call: Call) -> decide.Facts:
             record=record,
             holder_running=running,
             automation=Automation(**automation.result()),
-            watch=Watch(**seen) if seen else None,
+            watch=detection.watch_from(seen),
             replica=replica.result(),
             hint=hint.result(),
         )
@@ -164,19 +192,20 @@ def _replica(call: Call) -> decide.Replica:
     found = database.describe(names.database, clients.near("rds"))
     if found is None:
         return decide.Replica(exists=False)
-    stands = decide.Replica(exists=True, is_replica=bool(found.source), status=promotion.describe(found))
+    stands = decide.Replica(
+        exists=True,
+        is_replica=bool(found.source),
+        promotable=found.status not in ("creating", *promotion.TERMINAL),
+        status=promotion.describe(found),
+    )
     if not found.source or not found.host:
         return stands
     try:
         heard = _ask(call, found)
     except Exception as error:  # noqa: BLE001 - a database that cannot be asked is a fact like any other
-        return decide.Replica(
-            exists=True, is_replica=True, status=stands.status, detail=f"{type(error).__name__}: {error}"
-        )
-    return decide.Replica(
-        exists=True,
-        is_replica=True,
-        status=stands.status,
+        return replace(stands, detail=f"{type(error).__name__}: {error}")
+    return replace(
+        stands,
         receives=_receives(call, found, heard),
         heartbeat_at=str(heard["heartbeat_at"]),
         detail=str(heard["detail"]),
@@ -220,4 +249,4 @@ def _now() -> dt.datetime:
     return dt.datetime.now(dt.UTC)
 
 
-handler = serve("decision", {"make": make, "ask": ask, "confirm": confirm})
+handler = serve("decision", {"make": make, "ask": ask, "confirm": confirm, "still": still})

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 ALARM = "dev-dr-primary-lost"
 PARTS = ("dev-dr-probe-failed", "dev-dr-replica-lost-source")
+LOOKS_ON = "Wait before looking again"
 # Longer than both alarms need for a loss, and than the rounds that are in between.
 A_WHILE = 240
 
@@ -197,10 +198,23 @@ def not_failed_over(operator: Operator, arn: str, rule: str) -> None:
     operator.lab.bring_back(PRIMARY)
 
 
-def test_while_automation_is_off_people_are_told_and_nothing_begins(operator: Operator) -> None:
+def switched_off(operator: Operator) -> str:
+    """Lose the primary while automation is off, and wait until the execution looks on."""
     assert "automation is OFF" in make(operator, "automation", "OFF=moving the database")
-    not_failed_over(operator, lost(operator), "automation-is-off")
+    arn = lost(operator)
+    assert operator.reaches(arn, LOOKS_ON) == "entered"
+    assert operator.note("decision")["rule"] == "automation-is-off"
+    return arn
+
+
+def test_while_automation_is_off_people_are_told_and_nothing_begins(operator: Operator) -> None:
+    arn = switched_off(operator)
     assert "moving the database" in make(operator, "status")
+    operator.until(lambda: operator.entered(arn).count(LOOKS_ON) > 1, "it is looked at again")
+    operator.lab.bring_back(PRIMARY)
+    not_failed_over(operator, arn, "alarm-is-over")
+    # Told of once, however often it was decided.
+    assert operator.entered(arn).count("Tell the team why not") == 1
     assert "automation is on" in make(operator, "automation", "ON=1")
 
 
@@ -233,6 +247,9 @@ def test_a_failover_that_an_alarm_began_and_that_is_refused_tells_the_team(opera
 def asked(operator: Operator) -> str:
     arn = lost(operator)
     operator.until(lambda: operator.note("approval").get("execution") == arn, "the team is asked")
+    # Since that is wanted, and not since nobody knows what would be lost.
+    made = operator.note("decision")
+    assert (made["rule"], 0 <= made["loss_seconds"] <= 60) == ("approval", True), made
     return arn
 
 
@@ -262,9 +279,16 @@ def test_no_answer_is_a_no(operator: Operator) -> None:
     operator.set("approval-timeout-seconds", was)
 
 
-def test_a_yes_fails_over_once_however_often_the_event_comes(operator: Operator) -> None:
+def test_when_automation_is_on_again_a_yes_fails_over_once_however_often_the_event_comes(operator: Operator) -> None:
+    arn = switched_off(operator)
     before = len(triggered(operator))
-    arn = asked(operator)
+    deliver(operator, 2)
+    operator.until(lambda: len(triggered(operator)) == before + 2, "each delivery woke the workflow")
+    for each in triggered(operator)[before:]:
+        assert operator.end_of(each["executionArn"]).output["decision"]["rule"] == "looked-at-already"
+    # Nobody starts anything: the alarm has rung, and rings.
+    make(operator, "automation", "ON=1")
+    operator.until(lambda: operator.note("approval").get("execution") == arn, "the team is asked")
     deliver(operator, 5)
     make(operator, "approve", "REASON=the region is down")
     end = operator.end_of(arn, 240)

@@ -34,13 +34,14 @@ def as_json(fact: Any) -> Json:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a person or a rule asks of the failover, already checked."""
+    """What a person or a rule asks of the failover, already checked. ``automatic`` where an alarm stands behind it."""
 
     mode: str = "ungraceful"
     reason: str = ""
     force: bool = False
     target: str = ""
     method: str = "replica"
+    automatic: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +93,8 @@ class Record:
 
     Invariant: ``epoch`` only rises, and rises with every taking of the lock, so a step that carries an older epoch
     belongs to a switch that is over. ``since`` is the epoch in which the active region was recorded: what lost its role
-    then is named after it.
+    then is named after it, and ``switched`` is the mode of that switch. ``started_by`` says whether the switch that
+    took the lock last was started by an ``alarm``; empty for a person.
     """
 
     active_region: str
@@ -109,6 +111,8 @@ class Record:
     fence: str = ""
     promotion: str = ""
     since: int = 0
+    switched: str = ""
+    started_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,9 @@ SHARED = {
     "Ask the team",
     "No answer in time",
     "Take note of the answer",
-    "What was answered?",
     "Tell the team why not",
+    "Is it looked at again?",
+    "Wait before looking again",
     "Tell the team that nothing was decided",
     "Nothing could be decided",
 }

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from jsonata import Jsonata
 
+from pilotlight.decide import decision
+from tests.template.templates import MAIN
 from tests.unit.core.conftest import ROOT
 from tests.unit.core.deciding import BEGINS, DECIDES, ENDS, HEAD, REFUSED, TELLS_OF_A_REFUSAL
 
@@ -40,14 +42,80 @@ def test_a_person_who_starts_it_is_not_asked_for_reasons(what: str, machine: dic
 def test_only_a_decision_leads_from_an_alarm_to_the_lock(what: str, machine: dict[str, Any]) -> None:
     states = machine["States"]
     ways = {name for name, state in head(what).items() if BEGINS[what] in targets(state)} - {machine["StartAt"]}
-    assert ways == {"Tell the team that it begins", "What was answered?"}
+    # Whoever has said yes hears that it begins, too.
+    assert ways == {"Tell the team that it begins"}
     (to_begin,) = [c for c in states["What was decided?"]["Choices"] if c["Next"] == "Tell the team that it begins"]
-    (to_go_on,) = [c for c in states["What was answered?"]["Choices"] if c["Next"] == BEGINS[what]]
-    assert to_begin["Condition"] == to_go_on["Condition"] == "{% $decision.outcome = 'go' %}"
+    assert to_begin["Condition"] == "{% $decision.outcome = 'go' %}"
+    assert {name for name, state in head(what).items() if "Tell the team that it begins" in targets(state)} == {
+        "What was decided?"
+    }
     # An answer, given or not, is held against what is so by then.
     assert targets(states["No answer in time"]) == {"Take note of the answer"}
     assert states["Ask the team"]["Next"] == "Take note of the answer"
     assert states["Take note of the answer"]["Arguments"]["Payload"]["action"] == "confirm"
+    assert states["Take note of the answer"]["Next"] == "What was decided?"
+
+
+@both
+def test_a_no_that_may_pass_is_looked_at_again_and_the_waiting_is_counted(what: str, machine: dict[str, Any]) -> None:
+    states, wait = machine["States"], "Wait before looking again"
+    ways = {
+        name: choice["Condition"]
+        for name, state in head(what).items()
+        for choice in state.get("Choices", [])
+        if choice["Next"] == wait
+    }
+    assert ways == {
+        "What was decided?": "{% $decision.outcome = 'wait' %}",
+        "Is it looked at again?": "{% $decision.again_seconds > 0 %}",
+    }
+    assert targets(states["Tell the team why not"]) == {"Is it looked at again?"}
+    assert states["Is it looked at again?"]["Default"] == ENDS[what]
+    assert states[wait]["Seconds"] == "{% $decision.again_seconds %}"
+    assert states[wait]["Next"] == DECIDES[what]
+    # What was waited for, and what a question may have taken, is counted from the beginning.
+    assert states[machine["StartAt"]]["Assign"]["looked"] == 0
+    assert states[machine["StartAt"]]["Choices"][0]["Assign"]["looked"] == 0
+    assert states[wait]["Assign"] == {"looked": "{% $looked + $decision.again_seconds %}"}
+    assert states["Take note of the answer"]["Assign"]["looked"] == "{% $looked + $decision.answer_seconds %}"
+    for name in (DECIDES[what], "Take note of the answer"):
+        payload = states[name]["Arguments"]["Payload"]
+        assert (payload["waited"], payload["before"]) == ("{% $looked %}", "{% $decision %}")
+
+
+def test_looking_again_leaves_time_for_the_question_and_for_the_switch() -> None:
+    longest_question = MAIN["Parameters"]["ApprovalTimeoutSeconds"]["MaxValue"]
+    before = decision.MOST_LOOKING_SECONDS + longest_question
+    assert MACHINES["failover"]["TimeoutSeconds"] - before >= 3600
+    children = sum(
+        state["TimeoutSeconds"]
+        for state in MACHINES["failback"]["States"].values()
+        if "sync" in state.get("Resource", "")
+    )
+    assert MACHINES["failback"]["TimeoutSeconds"] - before > children
+    # An execution's history ends at 25 000 events, and a look with its wait takes nine.
+    assert 9 * decision.MOST_LOOKING_SECONDS / decision.LISTEN_AGAIN_SECONDS < 25_000
+
+
+def test_an_automatic_failback_asks_once_more_before_it_freezes_anything() -> None:
+    states = MACHINES["failback"]["States"]
+    assert states["Re-protect the primary"]["Next"] == "Did an alarm start it?"
+    (by_alarm,) = states["Did an alarm start it?"]["Choices"]
+    assert by_alarm["Condition"] == "{% $exists($states.context.Execution.Input.trigger) %}"
+    # A person who starts it needs nobody to decide.
+    assert states["Did an alarm start it?"]["Default"] == "Switch over to the primary"
+    look = states[by_alarm["Next"]]
+    assert (look["Arguments"]["Payload"]["action"], look["Next"]) == ("still", "Is automation still on?")
+    (on,) = states["Is automation still on?"]["Choices"]
+    assert (on["Condition"], on["Next"]) == ("{% $states.input.outcome = 'go' %}", "Switch over to the primary")
+    assert states["Is automation still on?"]["Default"] == "Tell the team why not"
+    # Why it began stays in its output.
+    assert look["Assign"] == {
+        "decision": "{% $states.result.Payload.outcome = 'go' ? $decision : $states.result.Payload %}"
+    }
+    assert {catch["Next"] for catch in look["Catch"]} == {"Say what stopped it"}
+    # Once it has passed, or only has to open what was left closed, it is not asked: that has to be finished.
+    assert "See whether automation is still on" not in targets(states["Where does it begin?"])
 
 
 @both

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from pilotlight.aws.record import Store
-from pilotlight.decide import failover
+from pilotlight.decide import decision, failback, failover, protection, request
+from pilotlight.decide.decision import Facts, Replica
 from pilotlight.errors import FatalError, PreconditionFailed
-from pilotlight.model import Record, Request
+from pilotlight.model import Automation, Policy, Record, Request, Watch
 from tests.unit.core.samples import DR, EXECUTION, HELD, OTHER, PRIMARY
 
 NOW = dt.datetime(2026, 11, 2, 3, 4, 5, tzinfo=dt.UTC)
@@ -30,8 +31,9 @@ def begin(
     force: bool = False,
     mode: str = "ungraceful",
     target: str = DR,
+    automatic: bool = False,
 ) -> failover.Begin:
-    asked = Request(mode=mode, force=force, target=target)
+    asked = Request(mode=mode, force=force, target=target, automatic=automatic)
     return failover.begin(record, asked, execution, running, (PRIMARY, DR), NOW, 1800)
 
 
@@ -101,6 +103,42 @@ def test_after_a_failback_the_next_loss_is_not_waited_for() -> None:
     # Only an unplanned failover starts a cool-down, and its end keeps it.
     over = failover.released(begin(FREE).record)
     assert over.cool_down_until > "2026-11-02T03:00:00+00:00"
+
+
+def there_and_back(*, by_alarm: bool) -> Record:
+    """Fail over, build the primary anew, go back, build DR anew: each as its machine writes the record."""
+    there = replace(failover.released(begin(FREE, automatic=by_alarm).record), active_region=DR)
+    built = failover.released(protection.take(there, protection.Asked(), PRIMARY, EXECUTION, NOW))
+    given = failback.check({"trigger": {"alarm": "dev-dr-primary-ready"}} if by_alarm else None)
+    child = failback.plan(given, "protect-primary", EXECUTION, "dev", PRIMARY, DR, 20)["switch"]["input"]
+    asked = request.check(child, PRIMARY, DR)
+    taken = failover.begin(built, asked, OTHER, False, (PRIMARY, DR), NOW + dt.timedelta(hours=1), 1800)
+    back = replace(failover.released(taken.record), active_region=PRIMARY)
+    return failover.released(protection.take(back, protection.Asked(), DR, EXECUTION, NOW))
+
+
+def test_what_automation_brought_back_it_does_not_take_away_again_at_once() -> None:
+    """A primary that comes and goes: an alarm takes it home, and half an hour later at the earliest an alarm leaves."""
+    back = there_and_back(by_alarm=True)
+    assert (back.active_region, back.lock) == (PRIMARY, "free")
+    assert back.cool_down_until == "2026-11-02T04:34:05+00:00"
+    lost = Facts(
+        now="2026-11-02T04:20:00+00:00",
+        alarm="lost",
+        alarms={"lost": "ALARM"},
+        record=back,
+        holder_running=False,
+        automation=Automation(),
+        watch=Watch(PRIMARY, "", failing_since="2026-11-02T04:19:00+00:00", heartbeat_at="2026-11-02T04:18:58+00:00"),
+        replica=Replica(exists=True, is_replica=True),
+    )
+    policy = Policy("automatic", "automatic", 60, 900, "reject")
+    assert decision.failover(lost, policy, DR).rule == "cool-down"
+    assert decision.failover(replace(lost, now="2026-11-02T04:35:00+00:00"), policy, DR).rule == "automatic"
+    # A person who goes home has seen to it that both sides are well.
+    assert there_and_back(by_alarm=False).cool_down_until == ""
+    # And a person's next switch ends what the alarm's has begun.
+    assert failover.released(planned(back).record).cool_down_until == ""
 
 
 def test_a_planned_switch_goes_to_the_region_that_is_asked_for() -> None:

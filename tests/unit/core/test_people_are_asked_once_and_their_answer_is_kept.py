@@ -12,7 +12,7 @@ import pytest
 
 from pilotlight.aws import notes
 from pilotlight.aws.record import Store
-from pilotlight.errors import PreconditionFailed
+from pilotlight.errors import PreconditionFailed, TransientError
 from tests.unit.core.conftest import DR, PRIMARY, Context, load
 
 if TYPE_CHECKING:
@@ -241,12 +241,56 @@ def test_a_question_of_an_execution_that_is_gone_gives_way(world: World) -> None
     assert world.note("approval")["token"] == "token-2"
 
 
-def test_a_question_put_twice_by_one_execution_keeps_its_place(world: World) -> None:
+def test_a_question_put_twice_by_one_execution_can_be_answered(world: World) -> None:
+    """Tried again, the state has another token, and the one before it is dead."""
     made = asked(world)
+    world.running.add(f"{MACHINE}:one")
     world.call("ask", decision=made, token="token-1")
-    world.call("ask", decision=made, token="token-1")
+    first = world.note("approval")
+    world.call("ask", decision=made, token="token-2")
+    again = world.note("approval")
+    assert (again["token"], again["asked_at"]) == ("token-2", first["asked_at"])
+    assert again["until"] >= first["until"]
     assert world.answers == []
+    # Who was told is not told again.
     assert len(world.mail()) == 1
+
+
+def test_a_question_that_was_not_told_of_is_told_of_by_the_next_try(world: World, monkeypatch: Any) -> None:
+    made = asked(world)
+    publish = world.app.notify.publish
+
+    def throttled(*_: object) -> None:
+        raise TransientError("SNS is busy")
+
+    monkeypatch.setattr(world.app.notify, "publish", throttled)
+    with pytest.raises(TransientError):
+        world.call("ask", decision=made, token="token-1")
+    monkeypatch.setattr(world.app.notify, "publish", publish)
+    world.call("ask", decision=made, token="token-2")
+    assert world.note("approval")["token"] == "token-2"
+    assert len(world.mail()) == 1
+
+
+def test_a_question_that_loses_its_place_to_another_is_tried_again(world: World, monkeypatch: Any) -> None:
+    made = asked(world)
+    monkeypatch.setattr(world.app.notes, "replace", lambda *_: False)
+    with pytest.raises(TransientError, match="another question"):
+        world.call("ask", decision=made, token="token-1")
+    assert world.mail() == []
+
+
+def test_one_execution_may_ask_twice_about_an_incident_and_both_are_told(world: World) -> None:
+    """A yes that could not be carried out, since the replica received: a minute later it is asked about again."""
+    world.call("ask", decision=asked(world), token="token-1")
+    world.heard |= {"source_connected": True, "heartbeat_age_seconds": 4}
+    made = world.call("confirm", answer={"answer": "approve", "by": "ann", "reason": "because"})
+    assert (made["outcome"], made["rule"], made["again_seconds"]) == ("tell", "replica-still-receives", 60)
+    world.heard |= {"source_connected": False}
+    again = world.call("make", before=made, waited=960)
+    world.call("ask", decision=again, token="token-2")
+    assert world.note("approval")["token"] == "token-2"
+    assert len(world.mail()) == 2
 
 
 @pytest.mark.parametrize(
@@ -255,7 +299,7 @@ def test_a_question_put_twice_by_one_execution_keeps_its_place(world: World) -> 
         ("approve", "ann", "go", "approved"),
         ("reject", "ann", "tell", "rejected"),
         ("reject", "nobody", "tell", "no-answer"),
-        ("approve", "nobody", "go", "approved"),
+        ("approve", "nobody", "go", "no-answer-approved"),
         ("", "ann", "tell", "rejected"),
     ],
 )
@@ -269,11 +313,121 @@ def test_an_answer_is_kept_with_who_gave_it(world: World, answer: str, by: str, 
     assert world.note("approval") == {}
 
 
-def test_a_yes_to_what_is_over_begins_nothing(world: World) -> None:
+def test_a_yes_to_what_is_over_begins_nothing_and_says_so(world: World) -> None:
     world.call("ask", decision=asked(world), token="token-1")
     world.ring(ALARM, "OK")
     made = world.call("confirm", answer={"answer": "approve", "by": "ann", "reason": "because"})
-    assert (made["outcome"], made["rule"]) == ("stand-down", "alarm-is-over")
+    assert (made["outcome"], made["rule"]) == ("tell", "alarm-is-over")
+    # Not the question that it was.
+    assert world.note("decision")["rule"] == "alarm-is-over"
+
+
+def test_automation_that_is_switched_off_during_a_question_is_not_overruled_by_silence(world: World) -> None:
+    world.call("ask", decision=asked(world), token="token-1")
+    notes.write("dev-dr-state", "automation", {"on": False, "reason": "moving", "by": "ann", "at": "today"})
+    silence = {"answer": "approve", "by": "nobody", "reason": "no answer within 900 s"}
+    made = world.call("confirm", answer=silence)
+    assert (made["outcome"], made["rule"], made["again_seconds"]) == ("tell", "automation-is-off", 60)
+    # A person who says yes knows what they do.
+    assert world.call("confirm", answer=silence | {"by": "ann"})["rule"] == "approved"
+
+
+# A no that may pass by itself
+
+
+def test_a_no_is_told_once_and_decided_again_until_it_passes(world: World) -> None:
+    notes.write("dev-dr-state", "automation", {"on": False, "reason": "moving", "by": "ann", "at": "today"})
+    world.running.add(f"{MACHINE}:one")
+    first = world.call("make", waited=0, before=None)
+    assert (first["outcome"], first["again_seconds"], first["told"]) == ("tell", 60, ["automation-is-off"])
+    again = world.call("make", waited=60, before=first)
+    assert (again["outcome"], again["again_seconds"]) == ("wait", 60)
+    # Another reason is told of, and the first one not again.
+    world.heard |= {"source_connected": True, "heartbeat_age_seconds": 4}
+    other = world.call("make", waited=120, before=again)
+    assert (other["outcome"], other["rule"]) == ("tell", "replica-still-receives")
+    world.heard |= {"source_connected": False}
+    back = world.call("make", waited=180, before=other)
+    assert (back["outcome"], back["rule"]) == ("wait", "automation-is-off")
+    notes.write("dev-dr-state", "automation", {"on": True, "reason": "", "by": "ann", "at": "today"})
+    assert world.call("make", waited=240, before=back)["outcome"] == "go"
+
+
+def test_a_no_ends_with_a_last_word(world: World) -> None:
+    notes.write("dev-dr-state", "automation", {"on": False, "reason": "moving", "by": "ann", "at": "today"})
+    first = world.call("make", waited=0, before=None)
+    last = world.call("make", waited=3 * 3600, before=first)
+    assert (last["outcome"], last["again_seconds"]) == ("tell", 0)
+    assert last["notification"]["kind"] != first["notification"]["kind"]
+
+
+def test_one_execution_looks_on_and_the_others_end_quietly(world: World) -> None:
+    notes.write("dev-dr-state", "automation", {"on": False, "reason": "moving", "by": "ann", "at": "today"})
+    world.running |= {f"{MACHINE}:{name}" for name in ("one", "two")}
+    first = world.call("make", waited=0, before=None)
+    second = world.call("make", "two", waited=0, before=None)
+    assert (second["outcome"], second["rule"]) == ("stand-down", "looked-at-already")
+    assert world.note("decision")["execution"] == f"{MACHINE}:one"
+    # Two that began at once: whoever wrote last goes on, and the other does not cover that.
+    notes.write("dev-dr-state", "decision", first | {"execution": f"{MACHINE}:two"})
+    assert world.call("make", waited=60, before=first)["rule"] == "looked-at-already"
+    assert world.call("make", "two", waited=60, before=first)["outcome"] == "wait"
+    # One that is gone looks on no more.
+    world.running = set()
+    assert world.call("make", "three", waited=0, before=None)["outcome"] == "tell"
+
+
+def test_what_may_begin_waits_for_nobody_who_looks_on(world: World) -> None:
+    notes.write("dev-dr-state", "automation", {"on": False, "reason": "moving", "by": "ann", "at": "today"})
+    world.running.add(f"{MACHINE}:one")
+    world.call("make", waited=0, before=None)
+    notes.write("dev-dr-state", "automation", {"on": True, "reason": "", "by": "ann", "at": "today"})
+    assert world.call("make", "two", waited=0, before=None)["outcome"] == "go"
+
+
+def test_whoever_answers_hears_of_it_whoever_else_looks_on(world: World) -> None:
+    world.call("ask", decision=asked(world), token="token-1")
+    notes.write("dev-dr-state", "automation", {"on": False, "reason": "moving", "by": "ann", "at": "today"})
+    world.running |= {f"{MACHINE}:{name}" for name in ("one", "two")}
+    assert world.call("make", "two", waited=0, before=None)["again_seconds"]
+    silence = {"answer": "approve", "by": "nobody", "reason": "no answer within 900 s"}
+    assert world.call("confirm", answer=silence)["outcome"] == "tell"
+
+
+def test_whoever_looked_on_says_that_it_is_over(world: World) -> None:
+    notes.write("dev-dr-state", "automation", {"on": False, "reason": "moving", "by": "ann", "at": "today"})
+    first = world.call("make", waited=0, before=None)
+    world.ring(ALARM, "OK")
+    assert world.call("make", waited=60, before=first)["outcome"] == "stand-down"
+    assert world.note("decision")["rule"] == "alarm-is-over"
+
+
+def test_observers_are_waited_for_and_then_not(world: World) -> None:
+    now = dt.datetime.now(dt.UTC)
+    seen = {
+        "failing_since": (now - dt.timedelta(seconds=75)).isoformat(timespec="seconds"),
+        "source_lost_since": (now - dt.timedelta(seconds=60)).isoformat(timespec="seconds"),
+        "observers": "healthy",
+        "observed_at": (now - dt.timedelta(seconds=120)).isoformat(timespec="seconds"),
+    }
+    world.heard |= {"heartbeat_at": (now - dt.timedelta(seconds=80)).isoformat(timespec="seconds")}
+    world.watch(**seen)
+    made = world.call("make", waited=0, before=None)
+    assert (made["outcome"], made["rule"], made["again_seconds"]) == ("wait", "observers-not-heard-yet", 15)
+    world.watch(**seen | {"observers": "unhealthy"})
+    assert world.call("make", waited=15, before=made)["outcome"] == "go"
+
+
+def test_a_failback_that_an_alarm_started_looks_at_the_switch_before_it_freezes(world: World) -> None:
+    trigger = TRIGGER | {"alarm": "dev-dr-primary-ready"}
+    assert world.call("still", what="failback", trigger=trigger)["outcome"] == "go"
+    # Why it began stays written.
+    assert world.note("decision") == {}
+    notes.write("dev-dr-state", "automation", {"on": False, "reason": "moving", "by": "ann", "at": "today"})
+    made = world.call("still", what="failback", trigger=trigger)
+    assert (made["outcome"], made["rule"], made["again_seconds"]) == ("tell", "automation-went-off", 0)
+    assert world.note("decision")["rule"] == "automation-went-off"
+    assert "start-execution" in made["notification"]["message"]
 
 
 def test_a_failback_is_decided_by_its_own_rules(world: World) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from botocore.exceptions import ClientError, ReadTimeoutError
 
 from pilotlight.aws import clients, compute, database, notes, workload
 from pilotlight.aws.record import Store
+from pilotlight.decide import failover, protection
 from pilotlight.decide.workload import to_active
 from pilotlight.errors import FatalError, PreconditionFailed
 from pilotlight.model import as_json
@@ -178,6 +180,29 @@ def test_a_way_back_is_recorded_in_the_primary_with_the_epoch_since_when(aws: An
     assert store.replace(store.read(), replace(store.read(), epoch=4))
     control(event("record", epoch=4), Context())
     assert (store.read().epoch, store.read().since) == (4, 3)
+
+
+def test_that_a_region_was_made_active_on_purpose_is_known_after_its_standby_was_built(
+    aws: Any, state_table: str
+) -> None:
+    """Then the alarm rings that the primary answers, as it always has: nothing goes back for that."""
+    aws("ssm").put_parameter(Name="/dev/pilotlight/active-region", Value=PRIMARY, Type="String")
+    store, control = Store(state_table, PRIMARY), load("control").handler
+    assert store.replace(store.read(), replace(HELD, mode="graceful"))
+    control(event("record"), Context())
+    assert store.replace(store.read(), failover.released(store.read()))
+    seen, now = store.read(), dt.datetime.now(dt.UTC)
+    assert store.replace(seen, protection.take(seen, protection.Asked(), PRIMARY, OTHER, now))
+    assert store.replace(store.read(), failover.released(store.read()))
+    built = store.read()
+    assert (built.active_region, built.mode, built.switched) == (DR, "reprotect", "graceful")
+    # Recorded again by a run of another kind, it is what it was; and a loss is no purpose.
+    assert store.replace(built, replace(built, lock="held", epoch=3, holder=EXECUTION, mode="ungraceful", target=DR))
+    control(event("record"), Context())
+    assert store.read().switched == "graceful"
+    assert store.replace(store.read(), replace(store.read(), active_region=PRIMARY))
+    control(event("record"), Context())
+    assert store.read().switched == "ungraceful"
 
 
 def test_what_is_left_follows_the_record_in_its_own_region(aws: Any, state_table: str) -> None:

@@ -36,8 +36,9 @@ def test_every_arrow_leads_somewhere_and_every_state_is_reached() -> None:
 
 def test_it_protects_before_and_after_it_switches() -> None:
     assert list(CHILDREN) == WAY
-    for name, following in zip(WAY, WAY[1:], strict=False):
-        assert STATES[name]["Next"] == following
+    assert targets("Did an alarm start it?") == {"Switch over to the primary", "See whether automation is still on"}
+    assert STATES["Re-protect the primary"]["Next"] == "Did an alarm start it?"
+    assert STATES["Switch over to the primary"]["Next"] == "Re-protect the DR region"
     assert targets("Where does it begin?") == {"The primary is active already", "Announce the downtime", *WAY}
 
 

@@ -80,6 +80,14 @@ def test_a_replica_says_whether_it_still_has_its_source(
     assert later["received"] != answer["received"]
 
 
+def test_a_large_transaction_that_comes_in_is_heard_before_it_ends(ask: Asked) -> None:
+    """Its set of transactions stands still until then: whoever looks twice would take it for silence."""
+    before, _ = ask("heard", DATABASE, status=[MYSQL_STATUS], heartbeat=[])
+    later, _ = ask("heard", DATABASE, status=[MYSQL_STATUS | {"Read_Source_Log_Pos": 901}], heartbeat=[])
+    assert later["received"] != before["received"]
+    assert before["received"] == ask("follow", DATABASE, status=[MYSQL_STATUS], heartbeat=[])[0]["received"]
+
+
 def test_a_database_that_replicates_from_nobody_says_so(ask: Asked) -> None:
     answer, _ = ask("follow", DATABASE, status=[], heartbeat=[])
     assert (answer["is_replica"], answer["source_connected"], answer["heartbeat_at"]) == (False, False, "")

@@ -32,6 +32,8 @@ def test_all_fields_are_taken() -> None:
         ({"reason": "x" * 501}, "'reason'"),
         ({"force": "false"}, "'force' is 'false'"),
         ({"force": 1}, "'force' is 1"),
+        ({"mode": "graceful", "automatic": "yes"}, "'automatic' is 'yes'"),
+        ({"automatic": True}, "'automatic' needs 'mode' to be 'graceful'"),
         ({"mode": "graceful", "target": "us-east-1"}, "'target' is 'us-east-1', neither 'eu-west-1' nor"),
         ({"mode": "graceful", "target": None}, "'target' is None"),
         ({"target": PRIMARY}, "'target' needs 'mode' to be 'graceful'"),

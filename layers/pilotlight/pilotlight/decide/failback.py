@@ -27,11 +27,12 @@ _LONGEST_PARENT = 58
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What a person asks of a failback, already checked."""
+    """What a person asks of a failback, already checked. ``automatic`` where an alarm has started it."""
 
     method: str = "replica"
     force: bool = False
     reason: str = ""
+    automatic: bool = False
 
 
 def check(payload: object) -> Wish:
@@ -50,7 +51,7 @@ def check(payload: object) -> Wish:
     if unknown:
         raise _refused(f"unknown field {', '.join(map(repr, unknown))}")
     if "trigger" in payload:
-        return Wish(reason=triggered(payload, _refused))
+        return Wish(reason=triggered(payload, _refused), automatic=True)
     method, force, reason = payload.get("method", "replica"), payload.get("force", False), payload.get("reason", "")
     if method not in _METHODS:
         raise _refused(f"'method' is {method!r}, not 'replica' or 'snapshot'")
@@ -162,7 +163,9 @@ def plan(
         },
         "switch": {
             "name": child_name(parent, "switch"),
-            "input": {"mode": "graceful", "target": primary, "method": wish.method, "force": wish.force} | why,
+            "input": {"mode": "graceful", "target": primary, "method": wish.method, "force": wish.force}
+            | ({"automatic": True} if wish.automatic else {})
+            | why,
         },
         "protect_dr": {
             "name": child_name(parent, "protect-dr"),

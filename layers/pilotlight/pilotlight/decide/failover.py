@@ -12,6 +12,9 @@ from pilotlight.decide.restore import freeze_estimate
 from pilotlight.errors import FatalError, PreconditionFailed
 from pilotlight.model import Database, Door, Doors, Function, Group, Image, Plan, Record, Request, Settings
 
+ALARM = "alarm"
+"""Who has started a switch, where nobody has."""
+
 
 def steps(mode: str, source: str, target: str, method: str, image: str, moves: str) -> tuple[str, ...]:
     """Say in words what a switch will do, in order, from which image, and who moves the traffic."""
@@ -78,7 +81,7 @@ def begin(
 
     The cool-down keeps what is automatic from switching to and fro, so it is asked of unplanned failovers alone. A
     planned switch is a person's wish, proves what it needs before it changes anything, and loses nothing: a failback
-    soon after a failover needs no force.
+    soon after a failover needs no force. One that an alarm has started begins a cool-down, as an unplanned one does.
 
     Parameters
     ----------
@@ -144,8 +147,9 @@ def begin(
         target=target,
         mode=request.mode,
         reason=request.reason,
+        started_by=ALARM if request.automatic else "",
         cool_down_until=record.cool_down_until
-        if planned
+        if planned and not request.automatic
         else (now + dt.timedelta(seconds=cool_down_seconds)).isoformat(timespec="seconds"),
         failure="",
         fence="",
@@ -165,14 +169,15 @@ def begin(
 def released(record: Record) -> Record:
     """Say what the record is when a switch is done: no lock, and no note of a promotion that is under way.
 
-    A planned switch ends the cool-down of an earlier one: it has just shown both sides to be well, and when the region
-    it went to is lost the day after, or the minute after, nobody is to wait.
+    A planned switch of a person's ends the cool-down of an earlier one: it has just shown both sides to be well, and
+    when the region it went to is lost the day after, or the minute after, nobody is to wait. One that an alarm started
+    keeps its own: a primary that is lost again right after it answered steadily comes and goes.
     """
     return replace(
         record,
         lock="free",
         promotion="",
-        cool_down_until="" if record.mode == GRACEFUL else record.cool_down_until,
+        cool_down_until="" if record.mode == GRACEFUL and record.started_by != ALARM else record.cool_down_until,
     )
 
 

@@ -9,7 +9,7 @@ from pilotlight.errors import PreconditionFailed
 from pilotlight.model import Request
 
 _EXAMPLE = '{"mode": "ungraceful" or "graceful", "target": "<region>", "reason": "why", "force": false}'
-_FIELDS = {"mode", "reason", "force", "target", "method", "trigger"}
+_FIELDS = {"mode", "reason", "force", "target", "method", "trigger", "automatic"}
 _LONGEST_REASON = 500
 UNGRACEFUL = "ungraceful"
 GRACEFUL = "graceful"
@@ -25,8 +25,8 @@ def check(payload: object, primary: str, dr: str) -> Request:
     Parameters
     ----------
     payload
-        What the execution was started with: nothing, ``{}``, or any of ``mode``, ``target``, ``method``, ``reason`` and
-        ``force``; or the ``trigger`` that an alarm starts it with, which goes with none of them.
+        What the execution was started with: nothing, ``{}``, or any of ``mode``, ``target``, ``method``, ``reason``,
+        ``force`` and ``automatic``; or the ``trigger`` that an alarm starts it with, which goes with none of them.
     primary, dr
         The two regions; ``target`` is one of them, and DR where it is not given.
 
@@ -43,7 +43,7 @@ def check(payload: object, primary: str, dr: str) -> Request:
     if unknown:
         raise _refused(f"unknown field {', '.join(map(repr, unknown))}")
     if "trigger" in payload:
-        return Request(reason=triggered(payload, _refused), target=dr)
+        return Request(reason=triggered(payload, _refused), target=dr, automatic=True)
     mode = _mode(payload)
     return Request(
         mode=mode,
@@ -51,6 +51,7 @@ def check(payload: object, primary: str, dr: str) -> Request:
         force=_force(payload),
         target=_target(payload, mode, primary, dr),
         method=_method(payload, mode),
+        automatic=_automatic(payload, mode),
     )
 
 
@@ -102,6 +103,15 @@ def _reason(payload: Mapping[str, Any]) -> str:
     if not isinstance(reason, str) or len(reason) > _LONGEST_REASON:
         raise _refused(f"'reason' must be text of at most {_LONGEST_REASON} characters")
     return reason
+
+
+def _automatic(payload: Mapping[str, Any], mode: str) -> bool:
+    automatic = payload.get("automatic", False)
+    if not isinstance(automatic, bool):
+        raise _refused(f"'automatic' is {automatic!r}, not true or false")
+    if automatic and mode != GRACEFUL:
+        raise _refused("'automatic' needs 'mode' to be 'graceful': it is what a failback that an alarm started says")
+    return automatic
 
 
 def _force(payload: Mapping[str, Any]) -> bool:
