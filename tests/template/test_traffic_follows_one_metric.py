@@ -10,7 +10,7 @@ from moto import mock_aws
 
 from pilotlight.aws import metrics
 from pilotlight.config import Names
-from pilotlight.decide import traffic
+from pilotlight.decide import decision, traffic
 from pilotlight.model import Record
 
 from .templates import MAIN, ROOT, TEMPLATES, many, references, resources, statements
@@ -105,6 +105,16 @@ def test_the_observer_asks_as_users_do_and_sees_a_loss_before_the_decision() -> 
     assert "IPAddress" not in config
     # Twice ten seconds, and the minute in which CloudWatch is told: not much later than DR's own two periods.
     assert (config["RequestInterval"], config["FailureThreshold"]) == (10, 2)
+
+
+def test_a_decision_waits_for_the_first_minute_in_which_the_observer_could_have_seen_a_loss() -> None:
+    config = CHECKS["Observer"]
+    # Of Route 53: four seconds to connect and two to answer. And a minute is published some time after its end.
+    misses, published = config["RequestInterval"] * config["FailureThreshold"] + 6, 30
+    look = 60 / int(MAIN["Parameters"]["ProbesPerMinute"]["Default"])
+    assert misses < decision.OBSERVERS_SEE_SECONDS
+    # The minute that contains that moment is not whole: the one after it is.
+    assert decision.OBSERVERS_SEE_SECONDS + 60 + 60 + published + look <= decision.OBSERVERS_PATIENCE_SECONDS
 
 
 def test_the_alarm_is_over_exactly_what_the_function_puts(monkeypatch: pytest.MonkeyPatch) -> None:
