@@ -6,6 +6,9 @@ top of that come the rules of this project, which no schema knows:
 - a machine ends: it has a TimeoutSeconds, and so has every task;
 - a task is retried on errors that are named, each attempt budget is finite, and whatever else happens is caught;
 - every state is reachable, every Next leads to a state, and a Choice knows what to do when nothing matches.
+
+And what AWS refuses only when a machine is created: a name that two states have, and a variable of a branch that has
+the name of one outside (https://docs.aws.amazon.com/step-functions/latest/dg/workflow-variables.html).
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +37,7 @@ _SUBSTITUTION = re.compile(r"\$\{[A-Za-z0-9]+\}")
 _TIMEOUT = re.compile(r'"TimeoutSeconds": "\{%[^"]*%\}"')
 _EXPRESSION = re.compile(r"^\{%(.*)%\}$", re.DOTALL)
 _CATCH_ALL = ("States.ALL", "States.TaskFailed")
+_LONGEST_NAME = 80
 
 
 def findings(text: str) -> list[str]:
@@ -57,6 +62,7 @@ def findings(text: str) -> list[str]:
         found.append("machine: QueryLanguage is JSONata here")
     if "TimeoutSeconds" not in machine:
         found.append("machine: has no TimeoutSeconds: it might never end")
+    found += [*_shadows(machine, frozenset()), *_names(machine)]
     for scope, states in _scopes(machine):
         found += _reachability(scope, states)
         for name, state in states["States"].items():
@@ -100,9 +106,35 @@ def _scopes(machine: Machine, name: str = "machine") -> Iterator[tuple[str, Mach
     """Give the machine and every branch in it: a Next never leaves its own scope."""
     yield name, machine
     for inner, state in machine.get("States", {}).items():
-        branches = [*state.get("Branches", []), *filter(None, [state.get("ItemProcessor")])]
-        for number, branch in enumerate(branches, 1):
+        for number, branch in enumerate(_branches(state), 1):
             yield from _scopes(branch, f"{inner}, branch {number}")
+
+
+def _branches(state: State) -> list[Machine]:
+    return [*state.get("Branches", []), *filter(None, [state.get("ItemProcessor")])]
+
+
+def _shadows(machine: Machine, outside: frozenset[str]) -> Iterator[str]:
+    assigned = {
+        variable
+        for state in machine.get("States", {}).values()
+        for holder in (state, *state.get("Catch", []), *state.get("Choices", []))
+        for variable in holder.get("Assign", {})
+    }
+    for variable in sorted(assigned & outside):
+        yield f"${variable} is assigned in a branch and outside of it: AWS refuses that"
+    for state in machine.get("States", {}).values():
+        for branch in _branches(state):
+            yield from _shadows(branch, outside | assigned)
+
+
+def _names(machine: Machine) -> Iterator[str]:
+    names = Counter(name for _, states in _scopes(machine) for name in states.get("States", {}))
+    for name, times in names.items():
+        if times > 1:
+            yield f"{name}: {times} states have this name"
+        if len(name) > _LONGEST_NAME:
+            yield f"{name}: has {len(name)} characters, and AWS takes {_LONGEST_NAME}"
 
 
 def _targets(state: State) -> Iterator[str]:
