@@ -83,16 +83,18 @@ build: setup ## Build the application with sam
 	sam build --cached
 
 .PHONY: deploy-primary
-deploy-primary: build ## Deploy the primary region (samconfig.toml: ENVIRONMENT-primary)
-	sam deploy --config-env $(ENVIRONMENT)-primary --no-fail-on-empty-changeset
+deploy-primary: build ## Deploy the primary region (samconfig.toml: ENVIRONMENT-primary; ROLLBACK=1 where something is replaced)
+	sam deploy --config-env $(ENVIRONMENT)-primary --no-fail-on-empty-changeset $(if $(ROLLBACK),--no-disable-rollback)
 
 .PHONY: deploy-dr
-deploy-dr: build ## Deploy the DR region (samconfig.toml: ENVIRONMENT-dr)
-	sam deploy --config-env $(ENVIRONMENT)-dr --no-fail-on-empty-changeset
+deploy-dr: build ## Deploy the DR region (samconfig.toml: ENVIRONMENT-dr; ROLLBACK=1 where something is replaced)
+	sam deploy --config-env $(ENVIRONMENT)-dr --no-fail-on-empty-changeset $(if $(ROLLBACK),--no-disable-rollback)
 
 .PHONY: deploy-health
 deploy-health: setup ## Bring AWS Health's events to DR from us-west-2, where DR is another region (ENVIRONMENT-health)
-	sam deploy --template-file infra/health-forward.yaml --config-env $(ENVIRONMENT)-health --region $(HEALTH_REGION) \
+	@# sam looks for its configuration beside the template.
+	sam deploy --template-file infra/health-forward.yaml --config-file "$(CURDIR)/samconfig.toml" \
+	  --config-env $(ENVIRONMENT)-health --region $(HEALTH_REGION) \
 	  --no-fail-on-empty-changeset
 
 .PHONY: image

@@ -204,7 +204,10 @@ def test_the_hint_is_fetched_where_aws_leaves_it(primary: str, dr: str, here: st
     assert all(asserted) is taken
     if taken:
         made = ["make", "-n", "deploy-health", f"PRIMARY_REGION={primary}"]
-        assert f"--region {here} " in subprocess.run(made, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+        shown = subprocess.run(made, cwd=ROOT, capture_output=True, text=True, check=True).stdout.replace("\\\n", "")
+        assert f"--region {here} " in shown
+        # SAM looks for its configuration beside the template, and that one is in infra/.
+        assert f'--config-file "{ROOT / "samconfig.toml"}"' in shown
 
 
 def test_what_brings_the_hint_may_do_nothing_else() -> None:
