@@ -169,7 +169,7 @@ def _free_port() -> int:
     """
     while True:
         port = random.randrange(_FIRST_PORT, _LAST_PORT, _PORTS_OF_A_LAB)
-        if all(_is_free(port + offset) for offset in (0, 10, 11, 12)):
+        if all(_is_free(port + offset) for offset in range(_PORTS_OF_A_LAB)):
             return port
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -135,7 +136,7 @@ def test_while_the_primary_is_away_parameters_wait_without_a_dead_letter(operato
         answer = functions.invoke(FunctionName="dev-parameter-sync", Payload=b'{"action": "reconcile"}')
         told = json.loads(answer["Payload"].read())
         assert told["outcome"] == "the other region does not answer", told
-    assert dead_letters(operator) == 0
+    assert dead_letters(operator) == 0, failures(operator, "parameter-sync")
     names = operator.lab.client("cloudwatch").list_metrics(Namespace="PilotLight")["Metrics"]
     assert "ParametersUnanswered" in {metric["MetricName"] for metric in names}
 
@@ -188,7 +189,7 @@ def test_what_was_put_in_dr_is_in_the_primary_by_itself_and_nothing_echoes(opera
     operator.until(lambda: version(PRIMARY) == ("degraded", 1), "the parameter is in the primary")
     operator.lab.clock_passes(120)
     assert (version(PRIMARY), version(DR)) == (("degraded", 1), ("degraded", 1))
-    assert dead_letters(operator) == 0
+    assert dead_letters(operator) == 0, failures(operator, "parameter-sync")
 
 
 def test_asked_again_it_copies_nothing_twice_and_finds_nothing_new(operator: Operator) -> None:
@@ -243,6 +244,12 @@ def dead_letters(operator: Operator) -> int:
     url = sqs.get_queue_url(QueueName="dev-parameter-sync-dlq")["QueueUrl"]
     told = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["ApproximateNumberOfMessages"])
     return int(told["Attributes"]["ApproximateNumberOfMessages"])
+
+
+def failures(operator: Operator, service: str) -> list[str]:
+    """Find what a function said of its failures."""
+    lines = (Path(operator.lab.status()["home"]) / "lab.log").read_text().splitlines()
+    return [line for line in lines if '"level":"ERROR"' in line and f'"service":"{service}"' in line]
 
 
 def note(operator: Operator, subject: str) -> dict[str, Any]:
