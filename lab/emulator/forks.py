@@ -111,17 +111,19 @@ class _Forked:
         self.stderr = open(streams[2], errors="replace")  # noqa: PTH123, SIM115
         os.set_blocking(life, False)
         self._life = life
+        self._lock = threading.Lock()
 
     def poll(self) -> int | None:
         """Say whether it has ended: nobody holds the other end of its life line then."""
-        if self.returncode is None:
-            try:
-                os.read(self._life, 1)
-            except BlockingIOError:
-                return None
-            os.close(self._life)
-            self.returncode = 1
-        return self.returncode
+        with self._lock:
+            if self.returncode is None:
+                try:
+                    os.read(self._life, 1)
+                except BlockingIOError:
+                    return None
+                os.close(self._life)
+                self.returncode = 1
+            return self.returncode
 
     def wait(self, timeout: float | None = None) -> int:
         """Wait for its end."""
