@@ -19,6 +19,31 @@ MACHINES: dict[str, dict[str, Any]] = {
 both = pytest.mark.parametrize(("what", "machine"), MACHINES.items(), ids=list(MACHINES))
 
 
+# What Step Functions may give as a Cause, to what people read of it.
+UNKNOWN = (
+    "The cause could not be determined because Lambda did not return an error type. "
+    'Returned payload: {"errorMessage":"2025-03-25T14:59:02.758Z Task timed out after 902.11 seconds"}'
+)
+CAUSES = {
+    '{"errorMessage": "poll-seconds is \'15m\'", "stackTrace": []}': "poll-seconds is '15m'",
+    "throttled": "throttled",
+    UNKNOWN: UNKNOWN,
+    "": "States.Timeout without a word: see the execution's history",
+}
+
+
+def message_of(state: str, what: str, machine: dict[str, Any], cause: str) -> str:
+    """Evaluate the message of a state that tells of an error, as Step Functions does."""
+    told = machine["States"][state]["Arguments"]["Payload"]["notification"]["message"]
+    name = f"prod-dr-{what}"
+    execution = f"arn:aws:states:eu-central-1:123456789012:execution:{name}:one"
+    expression = Jsonata(told.removeprefix("{%").removesuffix("%}"))
+    expression.assign("error", {"Error": "States.Timeout", "Cause": cause})
+    expression.assign("states", {"context": {"StateMachine": {"Name": name}, "Execution": {"Id": execution}}})
+    expression.register_lambda("parse", json.loads)
+    return str(expression.evaluate({}))
+
+
 def targets(state: dict[str, Any]) -> set[str]:
     found = {state[key] for key in ("Next", "Default") if key in state}
     found |= {choice["Next"] for choice in state.get("Choices", [])}
@@ -165,22 +190,27 @@ def test_a_refusal_after_the_decision_is_told_where_nobody_is_there_to_read_it(
 
 
 @both
-@pytest.mark.parametrize("cause", ['{"errorMessage": "poll-seconds is \'15m\'", "stackTrace": []}', "throttled"])
-def test_a_refusal_is_told_with_its_cause_and_the_command(what: str, machine: dict[str, Any], cause: str) -> None:
-    told = machine["States"][TELLS_OF_A_REFUSAL]["Arguments"]["Payload"]["notification"]
-    name = f"prod-dr-{what}"
-    execution = f"arn:aws:states:eu-central-1:123456789012:execution:{name}:one"
-    expression = Jsonata(told["message"].removeprefix("{%").removesuffix("%}"))
-    expression.assign("error", {"Error": "PreconditionFailed", "Cause": cause})
-    expression.assign("states", {"context": {"StateMachine": {"Name": name}, "Execution": {"Id": execution}}})
-    expression.register_lambda("parse", json.loads)
-    message = expression.evaluate({})
-    head, *rest = message.splitlines()
-    said = json.loads(cause)["errorMessage"] if cause.startswith("{") else cause
+@pytest.mark.parametrize(("cause", "said"), CAUSES.items())
+def test_a_refusal_is_told_with_its_cause_and_the_command(
+    what: str, machine: dict[str, Any], cause: str, said: str
+) -> None:
+    head, *rest = message_of(TELLS_OF_A_REFUSAL, what, machine, cause).splitlines()
+    message = "\n".join(rest)
     assert head == f"The {what} that an alarm began was refused: {said}"
     assert "Nothing was changed" in message
     assert f"  make {what} ENVIRONMENT=prod DR_REGION=eu-central-1" in rest
     assert rest[-1] == f"(docs/runbooks/{what}.md, {REFUSED[what]})"
+
+
+@both
+@pytest.mark.parametrize(("cause", "said"), CAUSES.items())
+def test_what_could_not_be_decided_is_told_with_its_cause(
+    what: str, machine: dict[str, Any], cause: str, said: str
+) -> None:
+    message = message_of("Tell the team that nothing was decided", what, machine, cause)
+    head, _, rest = message.partition("\n\n")
+    assert head == f"An alarm woke the {what}, and it could not be decided whether to begin: {said}"
+    assert rest.startswith("Nothing was changed. ")
 
 
 @both
