@@ -72,7 +72,9 @@ def _run(lab: Lab, resource: str, given: Any) -> dict[str, Any]:
         },
     )
     while (child := _answer(stepfunctions._describe_execution({"executionArn": arn})))["status"] == "RUNNING":
-        # AWS stops the child of a parent that is stopped or runs out of time, and of a task that does.
+        # AWS stops the child of a parent that is stopped. Of one that runs out of time, and of a task that does, it
+        # does not say: the lab ends the child there as well, so that no test's child outlives its test, and a parent
+        # of ours has more time than its children together.
         if parent["status"] != "RUNNING":
             stepfunctions._stop_execution({"executionArn": arn})
             # The parent is over: its thread ends here, and threads end quietly on this one exception.
