@@ -97,7 +97,7 @@ def test_of_two_started_at_once_one_works_and_the_other_names_it(operator: Opera
     refused = [arn for arn, end in ends.items() if end.status == "FAILED"]
     assert len(worked) == len(refused) == 1, ends
     assert f"holds the lock: {worked[0]}" in ends[refused[0]].cause
-    assert operator.entered(refused[0]) == ["How was it started?", "Take the lock", "Refused"]
+    assert operator.entered(refused[0]) == ["How was it started?", "Take the lock", "Was it an alarm?", "Refused"]
     assert ends[worked[0]].output["outcome"] == "failed-over"
 
 
