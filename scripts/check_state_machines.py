@@ -9,6 +9,9 @@ top of that come the rules of this project, which no schema knows:
 
 And what AWS refuses only when a machine is created: a name that two states have, and a variable of a branch that has
 the name of one outside (https://docs.aws.amazon.com/step-functions/latest/dg/workflow-variables.html).
+
+And what fails only on the day: an expression that reads a failure's Cause is evaluated with all that a Cause can be,
+because an expression that fails within a Catch ends the execution, and no other Catch sees it.
 """
 
 from __future__ import annotations
@@ -38,6 +41,25 @@ _TIMEOUT = re.compile(r'"TimeoutSeconds": "\{%[^"]*%\}"')
 _EXPRESSION = re.compile(r"^\{%(.*)%\}$", re.DOTALL)
 _CATCH_ALL = ("States.ALL", "States.TaskFailed")
 _LONGEST_NAME = 80
+
+_WHY = '{"errorMessage": "not today", "errorType": "PreconditionFailed", "stackTrace": ["a line"]}'
+_LONGEST_CAUSE = 32_768
+# What Step Functions gives as the Cause of a failed task. The second is its text where Lambda names no error, as of a
+# function that was ended by its time-out: it quotes JSON and is none. Of a state's own time-out it gives an empty one.
+_CAUSES = {
+    "a function's exception": _WHY,
+    "the text of Lambda.Unknown": (
+        "The cause could not be determined because Lambda did not return an error type. Returned payload: "
+        '{"errorMessage":"2025-03-25T14:59:02.758Z 0a1b Task timed out after 902.11 seconds"}'
+    ),
+    "an empty Cause": "",
+    "no Cause": None,
+    "JSON that is cut off": _WHY[:60],
+    # Cut off where a brace happens to stand.
+    "JSON that is cut off at a brace": '{"errorMessage": "' + "{}" * (_LONGEST_CAUSE // 2),
+    "a sentence": "Task timed out",
+    "a child's story": json.dumps({"ExecutionArn": "arn", "Status": "FAILED", "Cause": _WHY}),
+}
 
 
 def findings(text: str) -> list[str]:
@@ -100,6 +122,31 @@ def _expressions(node: object, where: str) -> Iterator[str]:
             Jsonata(match[1])
         except JException as error:
             yield f"{where}: {node} is not JSONata: {error}"
+        else:
+            if "$parse(" in match[1]:
+                yield from (f"{where}: {node} {finding}" for finding in _reads_any_cause(match[1]))
+            elif ".Cause" in match[1] and "&" in match[1]:
+                yield f"{where}: {node} puts a raw Cause into a text: a function's is JSON with its whole stack"
+
+
+def _reads_any_cause(expression: str) -> Iterator[str]:
+    """Evaluate an expression with every Cause there is: it gives a text of each, and says something."""
+    for what, cause in _CAUSES.items():
+        caught = {"Error": "States.Timeout"} if cause is None else {"Error": "States.Timeout", "Cause": cause}
+        read = Jsonata(expression)
+        # Step Functions' own function: https://docs.aws.amazon.com/step-functions/latest/dg/transforming-data.html
+        read.register_lambda("parse", json.loads)
+        execution = {"Id": "arn:aws:states:eu-central-1:123456789012:execution:prod-dr-failover:one", "Input": {}}
+        context = {"Execution": execution, "StateMachine": {"Name": "prod-dr-failover"}}
+        try:
+            told = read.evaluate(
+                None, {"error": caught, "states": {"input": {}, "errorOutput": caught, "context": context}}
+            )
+        except Exception as error:  # noqa: BLE001  # whatever it is, on AWS it ends the execution
+            yield f"fails on {what}: {error}"
+            continue
+        if not isinstance(told, str) or not told:
+            yield f"gives {told!r} for {what}, and no text"
 
 
 def _scopes(machine: Machine, name: str = "machine") -> Iterator[tuple[str, Machine]]:

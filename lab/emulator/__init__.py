@@ -29,6 +29,7 @@ _MODULES: Final = (
     "forks",
     "outage",
     "stepfunctions",
+    "limits",
     "nested",
     "lambdas",
     "events",

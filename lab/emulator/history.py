@@ -2,7 +2,7 @@
 
 MiniStack runs the branches of a Parallel state without a word in the history, and shares one set of variables between
 them. On AWS a branch's events name the event before them, which is all that tells branches apart, and what a branch
-assigns is its own.
+assigns is its own. Where one of them fails, AWS stops the others; MiniStack lets them run to their ends first.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import json
 import threading
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +30,38 @@ _place: ContextVar[tuple[str, Event] | None] = ContextVar("_place", default=None
 _ends: ContextVar[list[tuple[str, Event]] | None] = ContextVar("_ends", default=None)
 # What a task's arguments were evaluated to, just before the task is scheduled.
 _arguments: ContextVar[Any] = ContextVar("_arguments", default=None)
+# The forks that this thread works below, outermost first.
+_forks: ContextVar[tuple[_Fork, ...]] = ContextVar("_forks", default=())
 _lock = threading.Lock()
+
+
+class _Fork:
+    """Branches side by side: how they end."""
+
+    def __init__(self, execution: str, branches: int) -> None:
+        self.execution = execution
+        self.results: list[Any] = [None] * branches
+        self.error: Exception | None = None
+        self._left = branches
+        self._changed = threading.Condition()
+
+    @property
+    def failed(self) -> bool:
+        """Whether a branch has failed: the others are abandoned from then on."""
+        return self.error is not None
+
+    def end(self, number: int, result: Any = None, error: Exception | None = None) -> None:
+        """Note the end of a branch. The first error is the fork's."""
+        with self._changed:
+            self.results[number] = result
+            self.error = self.error or error
+            self._left -= 1
+            self._changed.notify_all()
+
+    def wait(self) -> None:
+        """Wait until all have ended, or one has failed."""
+        with self._changed:
+            self._changed.wait_for(lambda: self.failed or not self._left)
 
 
 def install(_lab: Lab) -> None:
@@ -42,6 +73,7 @@ def install(_lab: Lab) -> None:
     from ministack.services import stepfunctions
 
     replace(stepfunctions, "_add_event", _linked)
+    replace(stepfunctions, "_run_parallel_branches", lambda _: _side_by_side)
     replace(stepfunctions, "_run_parallel_branches", _forked)
     replace(stepfunctions, "_run_sub_machine", lambda _: _run_branch)
     for evaluate in ("_apply_jsonata_arguments", "_apply_parameters"):
@@ -61,9 +93,33 @@ def execution_here() -> str:
     return place[0] if place else ""
 
 
+def is_abandoned() -> bool:
+    """Say whether the calling thread works for a branch whose sibling has failed.
+
+    Returns
+    -------
+    bool
+        True when nothing more may come of what it does.
+    """
+    return any(fork.failed for fork in _forks_of(execution_here()))
+
+
+def _forks_of(execution: str) -> list[_Fork]:
+    # An execution that another one starts inherits where that one was.
+    return [fork for fork in _forks.get() if fork.execution == execution]
+
+
+def _stop_if_over(execution: dict[str, Any]) -> None:
+    """End the thread of a branch that goes on for nothing: threads end quietly on this one exception."""
+    forks = _forks_of(execution["executionArn"])
+    if forks and (execution["status"] != "RUNNING" or any(fork.failed for fork in forks)):
+        raise SystemExit
+
+
 def _linked(original: Callable[..., Event]) -> Callable[..., Event]:
     @wraps(original)
     def add(execution: dict[str, Any], event_type: str, details: Event | None = None) -> Event:
+        _stop_if_over(execution)
         place = _place.get()
         arn = execution["executionArn"]
         if event_type == "TaskScheduled" and details:
@@ -134,7 +190,8 @@ def _forked(original: Callable[..., Any]) -> Callable[..., Any]:
             _ends.reset(token)
             if ended:
                 _place.set(max(ended, key=lambda place: place[1]["id"]))
-            stepfunctions._add_event(execution, outcome)
+            if execution["status"] == "RUNNING":
+                stepfunctions._add_event(execution, outcome)
         if not jsonata:
             return result, after
         # MiniStack leaves the JSONata fields of a Parallel state aside.
@@ -143,6 +200,39 @@ def _forked(original: Callable[..., Any]) -> Callable[..., Any]:
         return output, after
 
     return run
+
+
+def _side_by_side(state: dict[str, Any], given: Any, execution: dict[str, Any], ctx: dict[str, Any]) -> Any:
+    """Run the branches of a Parallel state, until all have ended or one has failed."""
+    from ministack.services import stepfunctions
+
+    given = stepfunctions._apply_parameters(state, stepfunctions._apply_input_path(state, given, ctx), ctx)
+    branches = state["Branches"]
+    fork = _Fork(execution["executionArn"], len(branches))
+
+    def run(number: int, branch: dict[str, Any]) -> None:
+        _forks.set((*_forks.get(), fork))
+        result, error = None, None
+        try:
+            result = stepfunctions._run_sub_machine(branch["States"], branch["StartAt"], given, execution, ctx)
+        except stepfunctions._ExecutionError as failed:
+            error = failed
+        except Exception as failed:  # noqa: BLE001  # a defect of the emulator must not leave its fork waiting
+            error = stepfunctions._ExecutionError("States.BranchFailed", str(failed))
+        finally:
+            fork.end(number, result, error)
+
+    for number, branch in enumerate(branches):
+        context = copy_context()
+        threading.Thread(target=context.run, args=(run, number, branch), daemon=True).start()
+    fork.wait()
+    if fork.error is not None:
+        raise fork.error
+    # Stopped, or out of time, while its branches ran: there is nothing to go on with.
+    if execution["status"] != "RUNNING":
+        raise SystemExit
+    result = stepfunctions._apply_result_path(state, given, stepfunctions._apply_result_selector(state, fork.results))
+    return stepfunctions._apply_output_path(state, result, ctx), stepfunctions._next_or_end(state)
 
 
 def _run_branch(

@@ -12,7 +12,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final
 
 from lab.emulator import replace
-from lab.emulator.history import execution_here
+from lab.emulator.history import execution_here, is_abandoned
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,8 +72,10 @@ def _run(lab: Lab, resource: str, given: Any) -> dict[str, Any]:
         },
     )
     while (child := _answer(stepfunctions._describe_execution({"executionArn": arn})))["status"] == "RUNNING":
-        # AWS stops the child of a parent that is stopped or runs out of time, and of a task that does.
-        if parent["status"] != "RUNNING":
+        # AWS stops the child of a parent that is stopped, and of a branch whose sibling has failed. Of a parent that
+        # runs out of time, and of a task that does, it does not say that. The lab ends the child there as well, so
+        # that none outlives its test; a machine of ours gives its children less time than it has itself.
+        if parent["status"] != "RUNNING" or is_abandoned():
             stepfunctions._stop_execution({"executionArn": arn})
             # The parent is over: its thread ends here, and threads end quietly on this one exception.
             raise SystemExit

@@ -1,10 +1,12 @@
-"""Step Functions: waits follow the lab's clock, and SDK errors carry the names that AWS gives them."""
+"""Step Functions: time is the lab's clock's, and errors carry the names and causes that AWS gives them."""
 
 from __future__ import annotations
 
 import json
 import re
 import threading
+import time
+from datetime import UTC, datetime
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
@@ -51,13 +53,135 @@ def install(lab: Lab) -> None:
 
         return prefixed
 
+    _tell_the_time(lab)
     _end_in_time(lab)
     _wait_for_answers(lab)
+    _give_each_attempt_a_token()
+    _say_nothing_of_a_time_out()
+    _end_functions_without_a_name(lab)
     replace(stepfunctions, "_fail_execution", _once)
 
     # AWS names a task's error after the exception class of its SDK for Java, for example
     # `Rds.DbInstanceNotFoundException`; MiniStack uses the code on the wire, `Rds.DBInstanceNotFound`.
     replace(stepfunctions, "_prefix_sdk_error", sdk_error_names)
+
+
+def _tell_the_time(lab: Lab) -> None:
+    """Let expressions read AWS time: ``$now()``, ``$millis()``, and when their execution began.
+
+    All three at once: a difference between them is how machines count what is no Wait.
+    """
+    from jsonata.functions import Functions
+    from ministack.services import stepfunctions
+
+    at_zero = time.time() - lab.clock.aws_now()
+    began: dict[str, str] = {}
+
+    def millis() -> int:
+        return int((at_zero + lab.clock.aws_now()) * 1000)
+
+    def now(picture: str | None = None, timezone: str | None = None) -> Any:
+        return Functions.datetime_from_millis(millis(), picture, timezone)
+
+    def register(original: Callable[[Any], None]) -> Callable[[Any], None]:
+        def registering(expression: Any) -> None:
+            original(expression)
+            expression.register_lambda("millis", millis)
+            expression.register_lambda("now", now)
+
+        return registering
+
+    def run(original: Callable[[str], None]) -> Callable[[str], None]:
+        def running(execution_arn: str) -> None:
+            moment = datetime.fromtimestamp(millis() / 1000, UTC).isoformat(timespec="milliseconds")
+            began[execution_arn] = moment.replace("+00:00", "Z")
+            original(execution_arn)
+
+        return running
+
+    def evaluate(original: Callable[..., Any]) -> Callable[..., Any]:
+        def evaluating(expression: str, given: Any, context: Any = None, *more: Any) -> Any:
+            execution = (context or {}).get("Execution", {})
+            if moment := began.get(str(execution.get("Id"))):
+                context = {**context, "Execution": {**execution, "StartTime": moment}}
+            return original(expression, given, context, *more)
+
+        return evaluating
+
+    replace(stepfunctions, "_register_sfn_jsonata_functions", register)
+    replace(stepfunctions, "_run_execution", run)
+    replace(stepfunctions, "_evaluate_jsonata", evaluate)
+
+
+def _say_nothing_of_a_time_out() -> None:
+    """Give a task that ran out of time its event, and no cause: AWS says `States.Timeout` and nothing more.
+
+    https://docs.aws.amazon.com/step-functions/latest/apireference/API_TaskTimedOutEventDetails.html
+    """
+    from ministack.services import stepfunctions
+
+    def invoke(original: Callable[..., Any]) -> Callable[..., Any]:
+        def invoking(*call: Any) -> Any:
+            try:
+                return original(*call)
+            except stepfunctions._ExecutionError as error:
+                if error.error == "States.Timeout":
+                    raise stepfunctions._ExecutionError("States.Timeout", "") from None
+                raise
+
+        return invoking
+
+    def add(original: Callable[..., Any]) -> Callable[..., Any]:
+        def adding(execution: dict[str, Any], kind: str, details: dict[str, Any] | None = None) -> Any:
+            told = (details or {}).get("taskFailedEventDetails", {})
+            if kind == "TaskFailed" and told.get("error") in ("States.Timeout", "States.HeartbeatTimeout"):
+                silent = {name: value for name, value in told.items() if name != "cause"}
+                return original(execution, "TaskTimedOut", {"taskTimedOutEventDetails": silent})
+            return original(execution, kind, details)
+
+        return adding
+
+    replace(stepfunctions, "_invoke_resource_with_timeout", invoke)
+    replace(stepfunctions, "_add_event", add)
+
+
+def _end_functions_without_a_name(lab: Lab) -> None:
+    """Offer the control with which a function that Lambda ended by its time-out has no error type.
+
+    Newer runtimes name it `Sandbox.Timedout`, as MiniStack does; of others Step Functions says `Lambda.Unknown`, in a
+    sentence that quotes JSON and is none.
+    https://docs.aws.amazon.com/step-functions/latest/dg/concepts-error-handling.html
+    """
+    from ministack.services import stepfunctions
+
+    regions: set[str] = set()
+
+    def unnamed(region: str, on: bool = True) -> list[str]:
+        """Let Lambda name no error where it ends a region's functions by their time-out."""
+        if region not in lab.regions:
+            raise ValueError(f"the lab has the regions {', '.join(lab.regions)}, not {region}")
+        (regions.add if on else regions.discard)(region)
+        return sorted(regions)
+
+    def call(original: Callable[..., Any]) -> Callable[..., Any]:
+        def calling(*given: Any) -> Any:
+            try:
+                return original(*given)
+            except stepfunctions._ExecutionError as error:
+                if error.error != "Sandbox.Timedout" or here() not in regions:
+                    raise
+                said = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.000Z} {json.loads(error.cause)['errorMessage']}"
+                payload = json.dumps({"errorMessage": said}, separators=(",", ":"))
+                raise stepfunctions._ExecutionError(
+                    "Lambda.Unknown",
+                    "The cause could not be determined because Lambda did not return an error type. Returned payload: "
+                    f"{payload}",
+                ) from None
+
+        return calling
+
+    replace(stepfunctions, "_call_lambda", call)
+    lab.controls["functions"] = {"unnamed-time-outs": unnamed}
 
 
 def _once(original: Callable[..., None]) -> Callable[..., None]:
@@ -156,6 +280,22 @@ def _wait_for_answers(lab: Lab) -> None:
         replace(stepfunctions, name, answered)
 
 
+def _give_each_attempt_a_token() -> None:
+    """Give each attempt of a task a token of its own: MiniStack keeps one, and takes no answer to it any more."""
+    from ministack.services import stepfunctions
+
+    def anew(original: Callable[..., Any]) -> Callable[..., Any]:
+        def arguments(state: dict[str, Any], given: Any, context: dict[str, Any] | None = None) -> Any:
+            if context is not None and str(state.get("Resource", "")).endswith(".waitForTaskToken"):
+                context["Task"] = {"Token": stepfunctions.new_uuid()}
+            return original(state, given, context)
+
+        return arguments
+
+    for name in ("_apply_jsonata_arguments", "_apply_parameters"):
+        replace(stepfunctions, name, anew)
+
+
 def _expire(lab: Lab, answer: dict[str, Any], seconds: float, error: str) -> None:
     """Let a task fail after so many AWS seconds; each heartbeat begins them anew where it is heartbeats that count."""
     seen = answer["heartbeat"]
@@ -163,7 +303,7 @@ def _expire(lab: Lab, answer: dict[str, Any], seconds: float, error: str) -> Non
         if error == "States.HeartbeatTimeout" and answer["heartbeat"] != seen:
             seen = answer["heartbeat"]
             continue
-        answer["error"] = {"Error": error, "Cause": f"no answer came within {seconds:g} seconds"}
+        answer["error"] = {"Error": error, "Cause": ""}
         answer["event"].set()
 
 

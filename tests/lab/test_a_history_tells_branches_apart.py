@@ -12,7 +12,8 @@ from tests.lab.running import DR
 if TYPE_CHECKING:
     from tests.lab.running import RunningLab
 
-COUNT = "{% $count + 1 %}"
+# A name of its own outside, and one that both branches have.
+COUNT = "{% ($exists($mine) ? $mine : $count) + 1 %}"
 MACHINE: dict[str, Any] = {
     "QueryLanguage": "JSONata",
     "StartAt": "Begin",
@@ -28,22 +29,22 @@ MACHINE: dict[str, Any] = {
                             "Type": "Task",
                             "Resource": "arn:aws:states:::aws-sdk:ssm:getParametersByPath",
                             "Arguments": {"Path": "/nothing"},
-                            "Assign": {"count": COUNT},
+                            "Assign": {"mine": COUNT},
                             "Next": "Enough?",
                         },
                         "Enough?": {
                             "Type": "Choice",
-                            "Choices": [{"Condition": "{% $count >= 3 %}", "Next": "Enough"}],
+                            "Choices": [{"Condition": "{% $mine >= 3 %}", "Next": "Enough"}],
                             "Default": "Wait",
                         },
                         "Wait": {"Type": "Wait", "Seconds": 10, "Next": "Look"},
-                        "Enough": {"Type": "Pass", "Output": "{% $count %}", "End": True},
+                        "Enough": {"Type": "Pass", "Output": "{% $mine %}", "End": True},
                     },
                 },
                 {
                     "StartAt": "Quick",
-                    "States": {"Quick": {"Type": "Pass", "Assign": {"count": COUNT}, "Next": "Said"}}
-                    | {"Said": {"Type": "Pass", "Output": "{% $count %}", "End": True}},
+                    "States": {"Quick": {"Type": "Pass", "Assign": {"mine": COUNT}, "Next": "Said"}}
+                    | {"Said": {"Type": "Pass", "Output": "{% $mine %}", "End": True}},
                 },
             ],
             "Assign": {"counts": "{% $states.result %}"},

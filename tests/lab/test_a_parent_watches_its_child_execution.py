@@ -93,3 +93,17 @@ def test_a_task_waits_for_a_child_in_aws_seconds_and_then_stops_it(lab: RunningL
     seen = ended(lab, arn)
     assert (seen["status"], seen["error"]) == ("FAILED", "States.Timeout")
     assert ended(lab, child_of(lab, arn))["status"] == "ABORTED"
+
+
+def test_a_branch_that_fails_takes_the_child_of_the_other_one_along(lab: RunningLab) -> None:
+    child = calls(machine(lab, "siblings-child", WAITS))
+    fails = {"Pause": {"Type": "Wait", "Seconds": 100, "Next": "Fails"}, "Fails": FAILS}
+    branches = [{"StartAt": "Child", "States": {"Child": child}}, {"StartAt": "Pause", "States": fails}]
+    fork = {"Type": "Parallel", "Branches": branches, "End": True}
+    # The parent itself goes on.
+    fork["Catch"] = [{"ErrorEquals": ["PreconditionFailed"], "Next": "Goes on"}]
+    arn = start(lab, machine(lab, "siblings-parent", fork, States={"Only": fork, "Goes on": WAITS}))
+    assert ended(lab, child_of(lab, arn))["status"] == "ABORTED"
+    states = lab.client("stepfunctions", DR)
+    assert states.describe_execution(executionArn=arn)["status"] == "RUNNING"
+    states.stop_execution(executionArn=arn)

@@ -2,11 +2,14 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from .templates import MAIN, ROOT, many, statements
+from .templates import MAIN, ROOT, functions, many, statements
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 MACHINES = {name: MAIN["Resources"][name]["Properties"] for name in ("Failover", "Reprotect", "ImageMachine")}
 every_machine = pytest.mark.parametrize(("name", "machine"), MACHINES.items(), ids=list(MACHINES))
@@ -42,6 +45,41 @@ def test_every_state_is_written_down_with_what_went_in_and_out(name: str, machin
     assert machine["Tracing"] == {"Enabled": True}
     log = MAIN["Resources"][f"{name.removesuffix('Machine')}Log"]["Properties"]
     assert log["LogGroupName"]["Fn::Sub"].startswith("/aws/vendedlogs/")
+
+
+# States that give up sooner than Lambda ends their function, because of what it does for others: that one reads logs
+# for minutes, waits in the old region, or may be late with a metric that is published every minute anyway.
+SOONER = {"SqlFunction", "StandbyFunction", "TrafficFunction"}
+LATER = 5
+
+
+def waiting(machine: Any) -> Iterator[tuple[str, Any, str]]:
+    """The states that wait for a function: name, state, and the function's logical id."""
+    given = machine["DefinitionSubstitutions"]
+
+    def below(part: Any) -> Iterator[tuple[str, Any, str]]:
+        for name, state in part.get("States", {}).items():
+            for branch in state.get("Branches", []):
+                yield from below(branch)
+            arguments = state.get("Arguments", {})
+            if "FunctionName" in arguments and arguments.get("InvocationType") != "Event":
+                yield name, state, given[arguments["FunctionName"][2:-1]]["Fn::GetAtt"][0]
+
+    yield from below(json.loads(definition(machine)))
+
+
+@pytest.mark.parametrize("name", [*MACHINES, "Failback"])
+def test_a_state_outlives_its_function_and_so_hears_why_it_ended(name: str) -> None:
+    """On its own time-out Step Functions gives an empty cause; on the function's, Lambda says what was."""
+    found = list(waiting(MAIN["Resources"][name]["Properties"]))
+    assert found
+    for state, definition, function in found:
+        if "waitForTaskToken" in definition["Resource"]:
+            continue
+        ends = functions()[function]["Timeout"]
+        assert definition["TimeoutSeconds"] >= ends + LATER or function in SOONER, state
+        # At the same moment it would be chance which of both is told.
+        assert definition["TimeoutSeconds"] != ends, state
 
 
 def test_a_bad_end_is_told_even_when_the_workflow_could_not() -> None:

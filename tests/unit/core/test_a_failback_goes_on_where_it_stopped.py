@@ -168,6 +168,22 @@ def test_a_child_that_never_began_has_a_plain_error() -> None:
     assert "too many" in told["cause"]
 
 
+@pytest.mark.parametrize(
+    ("cause", "said"),
+    [
+        (json.dumps({"errorMessage": "the table is away", "stackTrace": ["line 1"]}), "the table is away."),
+        ("Lambda did not say", "Lambda did not say."),
+        ("[1]", "[1]."),
+        ("", "without a reason; look at the history of the execution."),
+    ],
+)
+def test_a_step_of_its_own_is_told_by_its_message_alone(cause: str, said: str) -> None:
+    error = {"Error": "TransientError", "Cause": cause}
+    told = failback.failed(planned(), "See whether automation is still on", error, FREE)
+    assert f"TransientError: {said}" in told["cause"]
+    assert "stackTrace" not in told["cause"]
+
+
 def test_how_the_regions_stand_is_told_by_the_record() -> None:
     asked = dataclasses.replace(FREE, lock="failed", target=PRIMARY, promotion="noon")
     for record, told in ((asked, "no way back"), (BACK, f"{PRIMARY} is active and serves"), (FREE, "nothing irrev")):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 from typing import Any
 
@@ -17,6 +18,31 @@ MACHINES: dict[str, dict[str, Any]] = {
     name: json.loads((ROOT / f"statemachine/{name}.asl.json").read_text()) for name in DECIDES
 }
 both = pytest.mark.parametrize(("what", "machine"), MACHINES.items(), ids=list(MACHINES))
+
+
+# What Step Functions may give as a Cause, to what people read of it.
+UNKNOWN = (
+    "The cause could not be determined because Lambda did not return an error type. "
+    'Returned payload: {"errorMessage":"2025-03-25T14:59:02.758Z Task timed out after 902.11 seconds"}'
+)
+CAUSES = {
+    '{"errorMessage": "poll-seconds is \'15m\'", "stackTrace": []}': "poll-seconds is '15m'",
+    "throttled": "throttled",
+    UNKNOWN: UNKNOWN,
+    "": "States.Timeout without a word: see the execution's history",
+}
+
+
+def message_of(state: str, what: str, machine: dict[str, Any], cause: str) -> str:
+    """Evaluate the message of a state that tells of an error, as Step Functions does."""
+    told = machine["States"][state]["Arguments"]["Payload"]["notification"]["message"]
+    name = f"prod-dr-{what}"
+    execution = f"arn:aws:states:eu-central-1:123456789012:execution:{name}:one"
+    expression = Jsonata(told.removeprefix("{%").removesuffix("%}"))
+    expression.assign("error", {"Error": "States.Timeout", "Cause": cause})
+    expression.assign("states", {"context": {"StateMachine": {"Name": name}, "Execution": {"Id": execution}}})
+    expression.register_lambda("parse", json.loads)
+    return str(expression.evaluate({}))
 
 
 def targets(state: dict[str, Any]) -> set[str]:
@@ -57,7 +83,7 @@ def test_only_a_decision_leads_from_an_alarm_to_the_lock(what: str, machine: dic
 
 
 @both
-def test_a_no_that_may_pass_is_looked_at_again_and_the_waiting_is_counted(what: str, machine: dict[str, Any]) -> None:
+def test_a_no_that_may_pass_is_looked_at_again_and_the_time_is_counted(what: str, machine: dict[str, Any]) -> None:
     states, wait = machine["States"], "Wait before looking again"
     ways = {
         name: choice["Condition"]
@@ -73,25 +99,27 @@ def test_a_no_that_may_pass_is_looked_at_again_and_the_waiting_is_counted(what: 
     assert states["Is it looked at again?"]["Default"] == ENDS[what]
     assert states[wait]["Seconds"] == "{% $decision.again_seconds %}"
     assert states[wait]["Next"] == DECIDES[what]
-    # What was waited for, and what a question may have taken, is counted from the beginning.
-    assert states[machine["StartAt"]]["Assign"]["looked"] == 0
-    assert states[machine["StartAt"]]["Choices"][0]["Assign"]["looked"] == 0
-    assert states[wait]["Assign"] == {"looked": "{% $looked + $decision.again_seconds %}"}
-    assert states["Take note of the answer"]["Assign"]["looked"] == "{% $looked + $decision.answer_seconds %}"
+    # Counted is the time since it began, by the clock: looks that hang are in it, and answers that came at once.
     for name in (DECIDES[what], "Take note of the answer"):
         payload = states[name]["Arguments"]["Payload"]
-        assert (payload["waited"], payload["before"]) == ("{% $looked %}", "{% $decision %}")
+        assert payload["before"] == "{% $decision %}"
+        elapsed = Jsonata(payload["waited"].removeprefix("{%").removesuffix("%}"))
+        began = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=1000)
+        elapsed.assign("states", {"context": {"Execution": {"StartTime": began.isoformat().replace("+00:00", "Z")}}})
+        found = elapsed.evaluate({})
+        # Whole seconds: that is what the function reads.
+        assert found == int(found)
+        assert 1000 <= found < 1600
 
 
 def test_looking_again_leaves_time_for_the_question_and_for_the_switch() -> None:
     longest_question = MAIN["Parameters"]["ApprovalTimeoutSeconds"]["MaxValue"]
     before = decision.MOST_LOOKING_SECONDS + longest_question
     assert MACHINES["failover"]["TimeoutSeconds"] - before >= 3600
-    children = sum(
-        state["TimeoutSeconds"]
-        for state in MACHINES["failback"]["States"].values()
-        if "sync" in state.get("Resource", "")
-    )
+    states = MACHINES["failback"]["States"]
+    children = sum(state["TimeoutSeconds"] for state in states.values() if "sync" in state.get("Resource", ""))
+    # A switch that only had to open what was left closed is followed by another one.
+    children += states["Switch over to the primary"]["TimeoutSeconds"]
     assert MACHINES["failback"]["TimeoutSeconds"] - before > children
     # An execution's history ends at 25 000 events, and a look with its wait takes nine.
     assert 9 * decision.MOST_LOOKING_SECONDS / decision.LISTEN_AGAIN_SECONDS < 25_000
@@ -165,22 +193,27 @@ def test_a_refusal_after_the_decision_is_told_where_nobody_is_there_to_read_it(
 
 
 @both
-@pytest.mark.parametrize("cause", ['{"errorMessage": "poll-seconds is \'15m\'", "stackTrace": []}', "throttled"])
-def test_a_refusal_is_told_with_its_cause_and_the_command(what: str, machine: dict[str, Any], cause: str) -> None:
-    told = machine["States"][TELLS_OF_A_REFUSAL]["Arguments"]["Payload"]["notification"]
-    name = f"prod-dr-{what}"
-    execution = f"arn:aws:states:eu-central-1:123456789012:execution:{name}:one"
-    expression = Jsonata(told["message"].removeprefix("{%").removesuffix("%}"))
-    expression.assign("error", {"Error": "PreconditionFailed", "Cause": cause})
-    expression.assign("states", {"context": {"StateMachine": {"Name": name}, "Execution": {"Id": execution}}})
-    expression.register_lambda("parse", json.loads)
-    message = expression.evaluate({})
-    head, *rest = message.splitlines()
-    said = json.loads(cause)["errorMessage"] if cause.startswith("{") else cause
+@pytest.mark.parametrize(("cause", "said"), CAUSES.items())
+def test_a_refusal_is_told_with_its_cause_and_the_command(
+    what: str, machine: dict[str, Any], cause: str, said: str
+) -> None:
+    head, *rest = message_of(TELLS_OF_A_REFUSAL, what, machine, cause).splitlines()
+    message = "\n".join(rest)
     assert head == f"The {what} that an alarm began was refused: {said}"
     assert "Nothing was changed" in message
     assert f"  make {what} ENVIRONMENT=prod DR_REGION=eu-central-1" in rest
     assert rest[-1] == f"(docs/runbooks/{what}.md, {REFUSED[what]})"
+
+
+@both
+@pytest.mark.parametrize(("cause", "said"), CAUSES.items())
+def test_what_could_not_be_decided_is_told_with_its_cause(
+    what: str, machine: dict[str, Any], cause: str, said: str
+) -> None:
+    message = message_of("Tell the team that nothing was decided", what, machine, cause)
+    head, _, rest = message.partition("\n\n")
+    assert head == f"An alarm woke the {what}, and it could not be decided whether to begin: {said}"
+    assert rest.startswith("Nothing was changed. ")
 
 
 @both

@@ -52,7 +52,9 @@ def test_a_child_has_a_name_of_its_own_and_ends_before_its_parent(name: str) -> 
     if path.exists():
         # The child's own time-out comes first: it is the child that knows what to say.
         assert json.loads(path.read_text())["TimeoutSeconds"] < state["TimeoutSeconds"]
-    assert sum(child["TimeoutSeconds"] for child in CHILDREN.values()) < MACHINE["TimeoutSeconds"]
+    # Nothing stops a child whose parent runs out of time, so the longest way fits: the switch may come twice on it.
+    longest = sum(child["TimeoutSeconds"] for child in CHILDREN.values())
+    assert longest + STATES["Switch over to the primary"]["TimeoutSeconds"] < MACHINE["TimeoutSeconds"]
 
 
 @pytest.mark.parametrize("name", CHILDREN)
@@ -85,7 +87,7 @@ def test_a_child_that_failed_is_not_started_again() -> None:
 @pytest.mark.parametrize("name", [name for name in TASKS if name not in CHILDREN and name not in HEAD])
 def test_every_step_of_its_own_is_short_retried_by_name_and_caught(name: str) -> None:
     state = STATES[name]
-    assert 0 < state["TimeoutSeconds"] <= 60
+    assert 0 < state["TimeoutSeconds"] <= 65
     retried = {error for retry in state["Retry"] for error in retry["ErrorEquals"]}
     assert "TransientError" in retried
     assert not retried & {"States.ALL", "PreconditionFailed", "FatalError"}

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from jsonata import Jsonata
 
+from tests.template.templates import functions
 from tests.unit.core.deciding import HEAD
 
 if TYPE_CHECKING:
@@ -68,7 +71,7 @@ def test_the_machine_ends_in_time() -> None:
 @pytest.mark.parametrize(("name", "state"), TASKS, ids=[name for name, _ in TASKS])
 def test_every_task_has_a_time_out_named_retries_and_a_catch(name: str, state: State) -> None:
     # How long a question waits is the team's to say.
-    assert name == "Ask the team" or 0 < state["TimeoutSeconds"] <= 60, name
+    assert name == "Ask the team" or 0 < state["TimeoutSeconds"] <= 65, name
     retried = {error for retry in state["Retry"] for error in retry["ErrorEquals"]}
     assert "TransientError" in retried, name
     assert not retried & {"States.ALL", "PreconditionFailed", "FatalError"}, name
@@ -238,19 +241,25 @@ def test_a_region_that_hangs_in_the_freeze_keeps_the_source_closed_no_longer_tha
     # The target hangs, and the source is this region: the look into the target is the one call of the freeze that
     # leaves it. Coming to rest may have taken its whole budget before. Opening asks the target once more.
     assert longest(main["Prove that nothing is missing"]) + CONNECT_AND_READ < proof
-    # Even where the function itself hangs, until the state's own time-out.
+    # Even where the function itself hangs, until Lambda ends it, just before the state's own time-out.
     look = main["Prove that nothing is missing"]
-    assert look["TimeoutSeconds"] * (look["Retry"][0]["MaxAttempts"] + 1) + 3 + CONNECT_AND_READ < proof
+    hangs = functions()["DatabaseFunction"]["Timeout"]
+    assert hangs * (look["Retry"][0]["MaxAttempts"] + 1) + 3 + CONNECT_AND_READ < proof
     # The source hangs: nothing can open it, and that is told within both budgets.
     opening = longest(main["Open the source again"])
     for name in ("Close the source to writers", "Look at the source", "Look at the source once more"):
         assert longest(main[name]) + opening < freeze + proof, name
     # One that answers, but slowly, is bounded by the clock.
     (_, over) = main["Is everything across?"]["Choices"]
-    assert (
-        "$toMillis($now()) - $toMillis($closedAt) >= 1000 * ($plan.budgets.freeze + $plan.budgets.proof)"
-        in (over["Condition"])
-    )
+    for method, most in (("replica", freeze + proof), ("snapshot", freeze + 3600 + proof)):
+        for closed_for, is_over in ((most - 10, False), (most + 1, True)):
+            condition = Jsonata(over["Condition"].removeprefix("{%").removesuffix("%}"))
+            closed = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=closed_for)
+            condition.assign("closedAt", closed.isoformat().replace("+00:00", "Z"))
+            condition.assign("plan", {"budgets": {"freeze": freeze, "proof": proof, "snapshot": 3600}})
+            condition.assign("method", method)
+            condition.assign("waited", 0)
+            assert condition.evaluate({}) is is_over, (method, closed_for)
 
 
 def test_telling_is_never_on_the_way() -> None:
@@ -270,8 +279,10 @@ def test_every_wait_follows_a_look() -> None:
         for name in waits:
             back = machine["States"][machine["States"][name]["Next"]]
             assert back["Type"] == "Task", f"{name} is not followed by a look"
-            counted = machine["States"][name]["Assign"]
-            assert {"waited", "looked"} & set(counted), f"{name} is not counted against a budget"
+            counted = machine["States"][name].get("Assign", {})
+            # Deciding again is counted by the clock, since the execution began.
+            by_clock = "Execution.StartTime" in back["Arguments"]["Payload"].get("waited", "")
+            assert by_clock or {"waited", "spent"} & set(counted), f"{name} is not counted against a budget"
 
 
 def test_every_failure_after_the_lock_is_recorded_and_told() -> None:

@@ -39,7 +39,7 @@ def test_every_state_is_reached() -> None:
 
 @pytest.mark.parametrize(("name", "state"), TASKS, ids=[name for name, _ in TASKS])
 def test_every_task_has_a_time_out_named_retries_and_a_catch(name: str, state: Any) -> None:
-    assert 0 < state["TimeoutSeconds"] <= 60
+    assert 0 < state["TimeoutSeconds"] <= 65
     retried = {error for retry in state["Retry"] for error in retry["ErrorEquals"]}
     assert "TransientError" in retried
     assert not retried & {"States.ALL", "PreconditionFailed", "FatalError"}

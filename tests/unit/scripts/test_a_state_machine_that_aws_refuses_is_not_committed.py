@@ -3,6 +3,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
+
 from scripts.check_state_machines import findings
 
 
@@ -38,3 +40,43 @@ def test_no_two_states_have_one_name_and_none_is_too_long() -> None:
     assert any("2 states have this name" in told for told in findings(machine({"First": parallel(inner, End=True)})))
     long = "a" * 81
     assert any("81 characters" in told for told in findings(machine({long: {"Type": "Succeed"}}, start=long)))
+
+
+CARELESS = "$contains($error.Cause, '\"errorMessage\"') ? $parse($error.Cause).errorMessage : $error.Cause"
+CAREFUL = (
+    "($c := $error.Cause; $c != '' ? ($substring($c, 0, 1) = '{' and $substring($c, -1) = '}' and $length($c) < 32768"
+    " and $contains($c, '\"errorMessage\"') ? $parse($c).errorMessage : $c) : $error.Error)"
+)
+
+
+def failing(cause: str) -> str:
+    return machine({"First": {"Type": "Fail", "Error": "Any", "Cause": f"{{% {cause} %}}"}})
+
+
+def test_a_cause_is_read_whatever_it_is() -> None:
+    assert findings(failing(CAREFUL)) == []
+    told = "\n".join(findings(failing(CARELESS)))
+    for case in ("the text of Lambda.Unknown", "an empty Cause", "no Cause", "JSON that is cut off", "at a brace"):
+        assert case in told, case
+    assert "a function's exception" not in told
+
+
+@pytest.mark.parametrize(
+    ("without", "case"),
+    [
+        ("$substring($c, 0, 1) = '{' and ", "the text of Lambda.Unknown"),
+        ("$substring($c, -1) = '}' and ", "JSON that is cut off:"),
+        (" and $length($c) < 32768", "JSON that is cut off at a brace"),
+        (" and $contains($c, '\"errorMessage\"')", "gives None for a child's story"),
+    ],
+)
+def test_each_part_of_the_reading_is_needed(without: str, case: str) -> None:
+    assert without in CAREFUL
+    assert any(case in told for told in findings(failing(CAREFUL.replace(without, "", 1))))
+
+
+def test_no_text_has_a_raw_cause_in_it() -> None:
+    (told,) = findings(failing("'it failed: ' & $error.Cause"))
+    assert "raw Cause" in told
+    # What only hands it on does not tell it.
+    assert findings(failing("$error.Cause")) == []

@@ -265,8 +265,10 @@ def _of_the_child(error: Json) -> tuple[str, str]:
     name, cause = str(error.get("Error", "FatalError")), str(error.get("Cause", ""))
     try:
         told = json.loads(cause)
+        # A step of its own, and no child: a function's exception comes with its whole stack.
+        cause = str(told.get("errorMessage", cause))
         arn, status = str(told["ExecutionArn"]), str(told["Status"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         return name, f"{name}: {cause or 'without a reason; look at the history of the execution'}."
     story = str(told.get("Cause") or f"it ended {status} without a word.")
     return str(told.get("Error") or name), f"{story} (The execution {arn} {status}.)"
