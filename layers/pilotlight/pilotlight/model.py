@@ -213,6 +213,27 @@ class Doors:
 
 
 @dataclass(frozen=True, slots=True)
+class End:
+    """How an execution ended, as far as it could be read: empty is unknown.
+
+    ``state`` is the last one that it entered, and ``own`` whether that is a Fail state of its own: any other end was
+    made by Step Functions. ``wordless`` says that the step before it failed, as one does that could tell nobody.
+    """
+
+    error: str = ""
+    cause: str = ""
+    state: str = ""
+    own: bool | None = None
+    wordless: bool = False
+    asked: Json | None = None
+
+    @property
+    def by_alarm(self) -> bool | None:
+        """Whether an alarm had begun it, None where that is not known."""
+        return None if self.asked is None else "trigger" in self.asked
+
+
+@dataclass(frozen=True, slots=True)
 class Quiet:
     """What a source that is being frozen says of itself.
 
