@@ -20,14 +20,25 @@ _LAST_EVENTS = 100
 _OUTCOMES = ("EvaluationFailed", "TaskFailed", "TaskStartFailed", "TaskSubmitFailed", "TaskSucceeded", "TaskTimedOut")
 
 
-def is_running(arn: str, client: Any = None) -> bool:
-    """Whether an execution is still running. One that no longer exists is not."""
+def is_running(arn: str, client: Any = None, *, absent: bool = False) -> bool:
+    """Whether an execution is still running.
+
+    Parameters
+    ----------
+    arn
+        The execution's.
+    absent
+        What holds of one that Step Functions does not know. It tells what was so a moment ago, so one that has just
+        begun may not be known yet; an old one is no more.
+    """
     if not arn:
         return False
     try:
         status = (client or clients.near("stepfunctions")).describe_execution(executionArn=arn)["status"]
     except ClientError as error:
-        if faults.code(error) in ("ExecutionDoesNotExist", "InvalidArn"):
+        if faults.code(error) == "ExecutionDoesNotExist":
+            return absent
+        if faults.code(error) == "InvalidArn":
             return False
         raise
     return bool(status in ("RUNNING", "PENDING_REDRIVE"))

@@ -111,7 +111,8 @@ def require_free(record: Record, running: bool, region: str) -> None:
     if record.lock == "held" and running:
         raise PreconditionFailed(
             f"another execution is running and holds the lock: {record.holder} "
-            f"(since {record.taken_at}, epoch {record.epoch}). This execution changed nothing. "
+            f"(since {record.taken_at}, epoch {record.epoch}), or it has just ended: try again in a minute. This "
+            "execution changed nothing. "
             f"Watch the other: aws stepfunctions describe-execution --region {region} --execution-arn {record.holder}"
         )
     if record.lock != "free" and record.mode != REPROTECT and record.promotion:
