@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 logger = Logger(service="image")
 
 _TRIES = 5
+# What is told goes through a state machine, which may carry 256 KiB.
+_MOST_PROBLEMS = 50
 _RUN = "run"
 
 
@@ -249,6 +251,8 @@ def prune(call: Call) -> Json:
         undeleted = {snapshot: problem for snapshot in orphans if (problem := images.delete_snapshot(snapshot, ec2))}
         deleted += [snapshot for snapshot in orphans if snapshot not in undeleted]
         problems += [f"{region}: {problem}" for problem in (*failed.values(), *undeleted.values())]
+    if len(problems) > _MOST_PROBLEMS:
+        problems[_MOST_PROBLEMS:] = [f"and {len(problems) - _MOST_PROBLEMS} more: see the log of this function"]
     return {"images": [image for ids in gone for image in ids], "snapshots": deleted, "problems": problems}
 
 

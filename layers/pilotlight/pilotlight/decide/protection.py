@@ -33,6 +33,8 @@ _FIELDS = {"region", "rebuild", "reason"}
 _LONGEST_REASON = 500
 _NOTHING = "Nothing was changed."
 _KEPT = "Nothing was deleted."
+# A mail names so many tables; the evidence has all.
+_NAMED_TABLES = 20
 _AGAIN = "then start the re-protection again: it goes on from there."
 # An execution's history ends at 25 000 events, and a look with its wait takes nine: so many looks a loop, whatever its
 # budget is.
@@ -583,10 +585,15 @@ def lost(divergence: Json | None) -> str:
     if not divergence["listed"]:
         count = "an unknown number of" if divergence["transactions"] < 0 else str(divergence["transactions"])
         return f"{count} transactions never crossed, and they could not be listed ({divergence['detail']})."
+    counted = divergence["tables"]
+    named = sorted(counted, key=lambda table: (-sum(counted[table].values()), table))[:_NAMED_TABLES]
     tables = ", ".join(
-        f"{table} {' '.join(f'{count} {kind}' for kind, count in sorted(changes.items()) if count)}"
-        for table, changes in sorted(divergence["tables"].items())
+        f"{table} {' '.join(f'{count} {kind}' for kind, count in sorted(counted[table].items()) if count)}"
+        for table in sorted(named)
     )
+    others = len(counted) - len(named) + int(divergence.get("more_tables", 0))
+    if others:
+        tables += f", and {others} more tables: see the evidence"
     more = "at least " if divergence["truncated"] else ""
     return (
         f"{more}{divergence['rows']} row changes in {divergence['transactions']} transactions never crossed: {tables}."
