@@ -6,7 +6,7 @@ import datetime as dt
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from pilotlight.decide import capacity, images, promotion, traffic
+from pilotlight.decide import capacity, images, pace, promotion, traffic
 from pilotlight.decide.request import GRACEFUL, REPLICA, REPROTECT, SNAPSHOT
 from pilotlight.decide.restore import freeze_estimate
 from pilotlight.errors import FatalError, PreconditionFailed
@@ -329,7 +329,7 @@ def plan(
         door=door.url,
         verify_path=settings.verify_path,
         application_host=settings.application_host,
-        poll_seconds=settings.budgets.poll,
+        poll_seconds=pace.polling(settings.budgets, record.mode, method),
         most_lag_seconds=settings.most_lag_seconds,
         budgets=settings.budgets,
         steps=steps(

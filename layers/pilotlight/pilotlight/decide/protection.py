@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from pilotlight.decide import promotion, switchover
+from pilotlight.decide import pace, promotion, switchover
 from pilotlight.decide.workload import to_standby
 from pilotlight.errors import PreconditionFailed
 from pilotlight.model import (
@@ -36,9 +36,6 @@ _KEPT = "Nothing was deleted."
 # A mail names so many tables; the evidence has all.
 _NAMED_TABLES = 20
 _AGAIN = "then start the re-protection again: it goes on from there."
-# An execution's history ends at 25 000 events, and a look with its wait takes nine: so many looks a loop, whatever its
-# budget is.
-MOST_LOOKS = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,7 +292,7 @@ def plan(
         backup_retention_days=settings.backup_retention_days,
         most_lag_seconds=settings.most_lag_seconds,
         poll_seconds=budgets.poll,
-        slow_poll_seconds=max(budgets.poll, -(-max(budgets.protection, budgets.freeze) // MOST_LOOKS)),
+        slow_poll_seconds=pace.slowly(budgets),
         budgets=budgets,
         steps=tuple(_steps(region, record.active_region, name if retire else "", rebuild, database)),
     )
