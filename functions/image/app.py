@@ -16,6 +16,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from pilotlight.aws import clients, compute, executions, faults, images, metrics, notes, notify, parameters, rules
 from pilotlight.aws.record import Store
 from pilotlight.config import image_settings_from
+from pilotlight.decide import ending
 from pilotlight.decide import images as decide
 from pilotlight.errors import PreconditionFailed, TransientError
 from pilotlight.model import Measure
@@ -293,9 +294,13 @@ def fail(call: Call) -> Json:
 
 
 def ended(call: Call) -> Json:
-    """Tell of a run that was stopped or ran out of time: it runs no Catch, so nobody was told."""
+    """Tell of a run that was stopped, ran out of time or failed where nothing catches: nobody was told."""
     status = str(call.payload["status"])
-    notification = decide.ended(call.environment.name, call.environment.region, call.execution, status)
+    end = executions.end(call.execution, str(call.payload.get("error") or ""), clients.near("stepfunctions"))
+    if not ending.is_unheard(status, ending.machine_of(call.execution), end):
+        return {"told": False}
+    how = ending.ended(status, end)
+    notification = decide.ended(call.environment.name, call.environment.region, call.execution, status, how)
     notify.publish(call.environment.topic_arn, notification["subject"], notification["message"])
     _measure_on_the_side(call, Measure("ImageRunsFailed", 1.0, "Count"))
     return {"told": True}

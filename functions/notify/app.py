@@ -5,18 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from aws_lambda_powertools import Logger
-
 from pilotlight.aws import executions, notes, notify
 from pilotlight.decide import ending, tell
-from pilotlight.model import End
 from pilotlight.once import once
 from pilotlight.step import Call, serve
 
 if TYPE_CHECKING:
     from pilotlight.model import Json
-
-logger = Logger(service="notify")
 
 
 def send(call: Call) -> Json:
@@ -40,7 +35,7 @@ def ended(call: Call) -> Json:
 
 def _told_of_its_end(call: Call) -> Json:
     execution, status, environment = call.execution, str(call.payload["status"]), call.environment
-    end, store = _end(call), call.store
+    end, store = executions.end(execution, str(call.payload.get("error") or "")), call.store
     seen = store.read()
     if seen.holder == execution and seen.lock != "free":
         cause = seen.failure
@@ -52,18 +47,6 @@ def _told_of_its_end(call: Call) -> Json:
         return {"told": False}
     regions = environment.primary_region, environment.dr_region
     return _send(call, execution, ending.unheard(execution, status, end, seen, environment.name, regions))
-
-
-def _end(call: Call) -> End:
-    """Read how it ended; what cannot be read keeps nobody from being told."""
-    try:
-        end = executions.end(call.execution)
-    except Exception:
-        logger.exception("how the execution ended cannot be read")
-        end = End()
-    # The rule has it from the event; where there is none, it may hold "null".
-    named = str(call.payload.get("error") or "")
-    return replace(end, error=end.error or ("" if named == "null" else named))
 
 
 def _send(call: Call, execution: str, notification: Json) -> Json:

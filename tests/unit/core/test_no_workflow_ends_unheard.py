@@ -51,8 +51,9 @@ def test_whoever_told_nobody_is_told_of(status: str, end: End, unheard: bool) ->
     assert ending.is_unheard(status, "failover", end) is unheard
 
 
-def test_a_failback_that_was_stopped_is_told_of_whoever_stopped_it() -> None:
-    assert ending.is_unheard("ABORTED", "failback", BY_HAND)
+@pytest.mark.parametrize("machine", ["failback", "image"])
+def test_what_is_everybodys_is_told_of_whoever_stopped_it(machine: str) -> None:
+    assert ending.is_unheard("ABORTED", machine, BY_HAND)
 
 
 def _states(machine: str) -> Iterator[tuple[str, str, dict[str, Any], bool]]:
@@ -66,12 +67,16 @@ def _states(machine: str) -> Iterator[tuple[str, str, dict[str, Any], bool]]:
         yield from ((name, str(way), state, by_catch) for way, by_catch in ways if way in fails)
 
 
-@pytest.mark.parametrize("machine", ["failover", "reprotect", "failback"])
+@pytest.mark.parametrize("machine", ["failover", "reprotect", "failback", "image"])
 def test_each_way_into_a_fail_state_has_told_is_wordless_or_answers_who_asked(machine: str) -> None:
     ways = list(_states(machine))
     assert ways
     for name, fail, state, by_catch in ways:
-        tells = state.get("Arguments", {}).get("Payload", {}).get("action") == "send"
+        # Its function tells of an image, in the step that fails it.
+        tells = state.get("Arguments", {}).get("Payload", {}).get("action") in (
+            "send",
+            *["fail"] * (machine == "image"),
+        )
         assert (state["Type"] == "Task" and (tells or by_catch)) or fail in ending.REFUSED, (name, fail)
 
 
@@ -118,15 +123,15 @@ TOLD = [
     ],
 )
 def test_the_history_says_where_it_ended(kinds: list[tuple[str, str]], expected: tuple[str, bool | None, bool]) -> None:
-    end = executions.end(EXECUTION, Executions(kinds))
+    end = executions.end(EXECUTION, client=Executions(kinds))
     assert (end.state, end.own, end.wordless) == expected
 
 
 def test_what_it_was_asked_says_who_began_it() -> None:
-    asked = executions.end(EXECUTION, Executions(TOLD, input=json.dumps(TRIGGER), error="E", cause="C"))
+    asked = executions.end(EXECUTION, "x", Executions(TOLD, input=json.dumps(TRIGGER), error="E", cause="C"))
     assert (asked.by_alarm, asked.error, asked.cause) == (True, "E", "C")
-    assert executions.end(EXECUTION, Executions(TOLD)).by_alarm is False
-    assert executions.end(EXECUTION, Executions(TOLD, input=None)).by_alarm is None
+    assert executions.end(EXECUTION, "x", Executions(TOLD)).by_alarm is False
+    assert executions.end(EXECUTION, "x", Executions(TOLD, input=None)).by_alarm is None
 
 
 FREE = Record(active_region=DR, epoch=3, lock="free", holder=EXECUTION, source=PRIMARY, target=DR)
@@ -194,15 +199,10 @@ def ended(aws: Any, state_table: str, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A bad end that is delivered twice: give the end and what the rule sends; get what was told."""
     inbox = topic(aws, monkeypatch)
 
-    def deliver(end: End | Exception, **sent: str) -> list[str]:
+    def deliver(end: End | None, **sent: str) -> list[str]:
         notify = load("notify")
-
-        def read(_: str) -> End:
-            if isinstance(end, Exception):
-                raise end
-            return end
-
-        monkeypatch.setattr(notify.executions, "end", read)
+        if end:
+            monkeypatch.setattr(executions, "end", lambda *_: end)
         for _ in range(2):
             notify.handler({"action": "ended", "error": ""} | sent, Context())
         return [message["Message"] for message in inbox()]
@@ -222,12 +222,12 @@ def test_a_failback_that_told_of_its_failure_is_not_told_of_again(ended: Any, st
 
 
 def test_what_cannot_be_read_keeps_nobody_from_being_told(ended: Any) -> None:
-    (told,) = ended(TimeoutError("slow"), execution=OTHER, status="FAILED", error="States.DataLimitExceeded")
+    (told,) = ended(None, execution=OTHER, status="FAILED", error="States.DataLimitExceeded")
     assert "States.DataLimitExceeded" in told
 
 
 def test_no_error_in_the_event_is_none(ended: Any) -> None:
-    (told,) = ended(TimeoutError("slow"), execution=OTHER, status="TIMED_OUT", error="null")
+    (told,) = ended(None, execution=OTHER, status="TIMED_OUT", error="null")
     assert "null" not in told
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from pilotlight.aws import clients, faults
 from pilotlight.model import End
@@ -44,16 +44,29 @@ def is_running(arn: str, client: Any = None, *, absent: bool = False) -> bool:
     return bool(status in ("RUNNING", "PENDING_REDRIVE"))
 
 
-def end(arn: str, client: Any = None) -> End:
-    """Read how an execution ended, and in which state."""
+def end(arn: str, named: str = "", client: Any = None) -> End:
+    """Read how an execution ended, and in which state; what cannot be read is unknown.
+
+    Parameters
+    ----------
+    arn
+        The execution's.
+    named
+        Its error, as the event of its end had it: empty, or "null", where it had none.
+    """
     client = client or clients.near("stepfunctions")
-    told = client.describe_execution(executionArn=arn)
-    events = client.get_execution_history(
-        executionArn=arn, reverseOrder=True, maxResults=_LAST_EVENTS, includeExecutionData=False
-    )["events"]
+    error = "" if named == "null" else named
+    try:
+        told = client.describe_execution(executionArn=arn)
+        events = client.get_execution_history(
+            executionArn=arn, reverseOrder=True, maxResults=_LAST_EVENTS, includeExecutionData=False
+        )["events"]
+    except (BotoCoreError, ClientError):
+        # Whoever asks tells people, and does so in any case.
+        return End(error=error)
     state, own, wordless = _last(events)
     return End(
-        error=told.get("error") or "",
+        error=told.get("error") or error,
         cause=told.get("cause") or "",
         state=state,
         own=own,

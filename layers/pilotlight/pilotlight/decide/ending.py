@@ -20,7 +20,7 @@ _LONGEST_CAUSE: Final = 500
 
 
 def machine_of(execution: str) -> str:
-    """Say which of the workflows an execution is of: ``failover``, ``reprotect`` or ``failback``."""
+    """Say which of the workflows an execution is of: ``failover``, ``reprotect``, ``failback``, ``image``."""
     return execution.split(":")[6].rsplit("-", 1)[-1]
 
 
@@ -29,7 +29,7 @@ def is_unheard(status: str, machine: str, end: End) -> bool:
 
     A workflow that fails by a Fail state of its own has told of it in the state before, unless that step failed too.
     One that was stopped was stopped by somebody who knows; but what an alarm began is everybody's, and so is a
-    failback, which may have stopped half way.
+    failback, which may have stopped half way, and an image, which a schedule began.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ def is_unheard(status: str, machine: str, end: End) -> bool:
     if status == "TIMED_OUT":
         return True
     if status == "ABORTED":
-        return machine == "failback" or end.by_alarm is not False
+        return machine in ("failback", "image") or end.by_alarm is not False
     if end.own is None:
         return not end.error or end.error in UNCAUGHT
     if end.own:
