@@ -13,7 +13,7 @@ from aws_lambda_powertools import Logger
 from pilotlight.aws import alarms, clients, database, executions, functions, notes, notify, parameters
 from pilotlight.config import policy_from
 from pilotlight.decide import decision as decide
-from pilotlight.decide import detection, promotion
+from pilotlight.decide import detection, failover, promotion
 from pilotlight.errors import PreconditionFailed, TransientError
 from pilotlight.model import Automation, Json, Policy, as_json
 from pilotlight.step import Call, serve
@@ -172,7 +172,12 @@ def _facts(call: Call) -> decide.Facts:
         hint = pool.submit(notes.read, table, "health")
         replica = pool.submit(_replica, call)
         record = call.store.read()
-        running = record.lock == "held" and record.holder != call.execution and executions.is_running(record.holder)
+        absent = failover.just_taken(record, _now())
+        running = (
+            record.lock == "held"
+            and record.holder != call.execution
+            and executions.is_running(record.holder, absent=absent)
+        )
         seen = watch.result()
         return decide.Facts(
             now=_now().isoformat(timespec="seconds"),

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import TYPE_CHECKING
 
 from pilotlight.aws import clients, database, executions, snapshots
-from pilotlight.decide import failback, switchover
+from pilotlight.decide import failback, failover, switchover
 from pilotlight.step import Call, serve
 
 if TYPE_CHECKING:
@@ -18,10 +19,11 @@ def plan(call: Call) -> Json:
     environment = call.environment
     identifier, record = environment.names.database, call.store.read()
     found = database.describe(identifier)
+    absent = failover.just_taken(record, dt.datetime.now(dt.UTC))
     closed = found is not None and switchover.is_closed(found, database.doors(environment.name, clients.near("ec2")))
     begins = failback.start(
         record,
-        record.lock == "held" and executions.is_running(record.holder),
+        record.lock == "held" and executions.is_running(record.holder, absent=absent),
         environment.primary_region,
         environment.dr_region,
         found,

@@ -16,6 +16,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from pilotlight.aws import clients, compute, executions, faults, images, metrics, notes, notify, parameters, rules
 from pilotlight.aws.record import Store
 from pilotlight.config import image_settings_from
+from pilotlight.decide import ending
 from pilotlight.decide import images as decide
 from pilotlight.errors import PreconditionFailed, TransientError
 from pilotlight.model import Measure
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 logger = Logger(service="image")
 
 _TRIES = 5
+# What is told goes through a state machine, which may carry 256 KiB.
+_MOST_PROBLEMS = 50
 _RUN = "run"
 
 
@@ -249,6 +252,8 @@ def prune(call: Call) -> Json:
         undeleted = {snapshot: problem for snapshot in orphans if (problem := images.delete_snapshot(snapshot, ec2))}
         deleted += [snapshot for snapshot in orphans if snapshot not in undeleted]
         problems += [f"{region}: {problem}" for problem in (*failed.values(), *undeleted.values())]
+    if len(problems) > _MOST_PROBLEMS:
+        problems[_MOST_PROBLEMS:] = [f"and {len(problems) - _MOST_PROBLEMS} more: see the log of this function"]
     return {"images": [image for ids in gone for image in ids], "snapshots": deleted, "problems": problems}
 
 
@@ -289,9 +294,13 @@ def fail(call: Call) -> Json:
 
 
 def ended(call: Call) -> Json:
-    """Tell of a run that was stopped or ran out of time: it runs no Catch, so nobody was told."""
+    """Tell of a run that was stopped, ran out of time or failed where nothing catches: nobody was told."""
     status = str(call.payload["status"])
-    notification = decide.ended(call.environment.name, call.environment.region, call.execution, status)
+    end = executions.end(call.execution, str(call.payload.get("error") or ""), clients.near("stepfunctions"))
+    if not ending.is_unheard(status, ending.machine_of(call.execution), end):
+        return {"told": False}
+    how = ending.ended(status, end)
+    notification = decide.ended(call.environment.name, call.environment.region, call.execution, status, how)
     notify.publish(call.environment.topic_arn, notification["subject"], notification["message"])
     _measure_on_the_side(call, Measure("ImageRunsFailed", 1.0, "Count"))
     return {"told": True}

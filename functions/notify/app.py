@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pilotlight.aws import notes, notify
-from pilotlight.decide import tell
+from pilotlight.aws import executions, notes, notify
+from pilotlight.decide import ending, tell
 from pilotlight.once import once
 from pilotlight.step import Call, serve
 
@@ -22,9 +22,8 @@ def send(call: Call) -> Json:
 def ended(call: Call) -> Json:
     """Take note of an execution that ended badly: the net below the workflow's own error handling.
 
-    A machine that was stopped or ran out of time runs no Catch, so its lock still reads "held" and nobody was told.
-    One that never held the lock is told of where the rule that saw its end says how. A question that it asked can be
-    answered no more, and goes from the notes.
+    A machine that was stopped or ran out of time runs no Catch, and some errors are caught by none: its lock may still
+    read "held", and nobody was told. A question that it asked can be answered no more, and goes from the notes.
     """
     told = _told_of_its_end(call)
     pending = notes.read(call.environment.state_table, "approval")
@@ -35,18 +34,19 @@ def ended(call: Call) -> Json:
 
 
 def _told_of_its_end(call: Call) -> Json:
-    execution = call.execution
-    if "notification" in call.payload:
-        return _send(call, execution, call.payload["notification"])
-    store = call.store
+    execution, status, environment = call.execution, str(call.payload["status"]), call.environment
+    end, store = executions.end(execution, str(call.payload.get("error") or "")), call.store
     seen = store.read()
-    if seen.holder != execution or seen.lock == "free":
+    if seen.holder == execution and seen.lock != "free":
+        cause = seen.failure
+        if seen.lock == "held":
+            cause = f"the execution ended {ending.ended(status, end)} ({execution})"
+            store.replace(seen, replace(seen, lock="failed", failure=cause))
+        return _send(call, execution, tell.failed(seen, environment.name, environment.dr_region, cause, ""))
+    if not ending.is_unheard(status, ending.machine_of(execution), end):
         return {"told": False}
-    cause = seen.failure
-    if seen.lock == "held":
-        cause = f"the execution ended {call.payload['status']} ({execution})"
-        store.replace(seen, replace(seen, lock="failed", failure=cause))
-    return _send(call, execution, tell.failed(seen, call.environment.name, call.environment.dr_region, cause, ""))
+    regions = environment.primary_region, environment.dr_region
+    return _send(call, execution, ending.unheard(execution, status, end, seen, environment.name, regions))
 
 
 def _send(call: Call, execution: str, notification: Json) -> Json:

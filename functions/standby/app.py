@@ -56,7 +56,9 @@ def begin(call: Call) -> Json:
         region = protection.standby(seen, asked, environment.primary_region, environment.dr_region)
         if seen.lock == "held" and seen.holder == call.execution:
             return _begun("already-held", seen, region, asked.rebuild)
-        protection.require_free(seen, seen.lock == "held" and executions.is_running(seen.holder), environment.region)
+        absent = failover.just_taken(seen, _now())
+        running = seen.lock == "held" and executions.is_running(seen.holder, absent=absent)
+        protection.require_free(seen, running, environment.region)
         # A re-protection that did not end is ended, even where nothing is left to do: its lock is to be freed.
         unfinished = seen.lock != "free" and seen.mode == protection.REPROTECT
         if not unfinished and _is_protected(environment, settings, seen, region):

@@ -426,6 +426,8 @@ def _divergence(report: Data, phase: Data) -> str:
         f"{name} +{counts.get('inserted', 0)} ~{counts.get('updated', 0)} −{counts.get('deleted', 0)}"
         for name, counts in (found.get("tables") or {}).items()
     )
+    if found.get("more_tables"):
+        tables += f" and {found['more_tables']} more tables: see the list"
     facts = [
         ("Listed in", f"<code>{escape(str(found.get('evidence') or 'no list'))}</code>"),
         ("By table", escape(tables or "none")),

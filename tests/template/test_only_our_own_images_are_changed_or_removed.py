@@ -80,7 +80,7 @@ def test_whoever_is_woken_by_a_rule_and_fails_tells_the_topic() -> None:
 
 def test_a_run_that_caught_nothing_is_told_by_a_rule() -> None:
     rule = IMAGES["EndedBadly"]["Properties"]
-    assert set(rule["EventPattern"]["detail"]["status"]) == {"TIMED_OUT", "ABORTED"}
+    assert set(rule["EventPattern"]["detail"]["status"]) == {"FAILED", "TIMED_OUT", "ABORTED"}
     (target,) = rule["Targets"]
     # Never the topic, which is encrypted: see test_everything_is_encrypted.
     assert target["Arn"] == {"Ref": "FunctionArn"}

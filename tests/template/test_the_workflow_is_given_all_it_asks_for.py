@@ -101,6 +101,8 @@ def test_the_event_becomes_what_the_function_understands() -> None:
     sample = json.loads((ROOT / "events" / "notify-ended.json").read_text())
     assert json.loads(message).keys() == sample.keys()
     assert json.loads(message)["action"] == sample["action"]
+    # What no Catch hears of is told apart by its error.
+    assert transformer["InputPathsMap"]["error"] == "$.detail.error"
 
 
 def test_who_takes_note_of_a_bad_end_writes_no_whole_item_but_the_question() -> None:

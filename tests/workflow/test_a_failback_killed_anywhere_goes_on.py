@@ -8,6 +8,7 @@ from typing import Final
 import pytest
 
 from tests.workflow.clients import Clients, orders
+from tests.workflow.mail import Mailbox
 from tests.workflow.operator import DR, FAILBACK, PRIMARY, Operator
 
 IN_A_HURRY: Final = 80
@@ -65,6 +66,16 @@ def test_dr_has_taken_over_and_the_primary_is_back(operator: Operator) -> None:
     ended = operator.fail_over()
     assert ended.status == "SUCCEEDED", ended.cause
     operator.lab.bring_back(PRIMARY)
+
+
+def test_who_stops_a_failback_leaves_a_word_and_the_way_on(operator: Operator) -> None:
+    mail = Mailbox(operator, DR, "dev-dr-notifications")
+    arn = operator.start(FAILBACK)
+    assert operator.reaches(arn, "Re-protect the primary") == "entered"
+    assert operator.stop(arn)
+    told = mail.next("FAILBACK ENDED ABORTED")
+    assert f"{arn} ended ABORTED, in 'Re-protect the primary', and could tell nobody." in told
+    assert f"make failback ENVIRONMENT=dev DR_REGION={DR}" in told
 
 
 @pytest.mark.parametrize(("part", "state"), BEFORE_THE_FREEZE)

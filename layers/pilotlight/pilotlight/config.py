@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from pilotlight.errors import PreconditionFailed
 from pilotlight.model import (
@@ -23,6 +23,32 @@ from pilotlight.model import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+
+MOST: Final[Mapping[str, int]] = {
+    # More is refused by RDS, in the middle of a promotion.
+    "backup-retention-days": 35,
+    "cool-down-seconds": 604_800,
+    "poll-seconds": 60,
+    # Looked at every second: an execution's history has an end, see `decide.pace`.
+    "drain-budget-seconds": 1_200,
+    "freeze-budget-seconds": 600,
+    "proof-budget-seconds": 600,
+    # A switch ends after six hours, and one that ends so in its freeze cannot open the source again.
+    "approval-timeout-seconds": 7_200,
+    "promotion-budget-seconds": 3_600,
+    "compute-budget-seconds": 7_200,
+    "workload-budget-seconds": 3_600,
+    "verify-budget-seconds": 600,
+    "snapshot-budget-seconds": 16_200,
+    # A re-protection ends after a day: so long for its snapshot, for its replica, and for the objects after them.
+    "protection-budget-seconds": 32_400,
+    "objects-grace-seconds": 3_600,
+    "objects-budget-seconds": 21_600,
+}
+"""The largest that a setting may be, as the template has it: Parameter Store itself takes anything."""
+
+_MOST_DIGITS: Final = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,7 +289,8 @@ def _whole_number(
     default
         What stands for one that is missing; nothing may, by default.
     may_be, fits
-        In words and as a rule, what it may be where that is more than a whole number of at least ``least``.
+        In words and as a rule, what it may be where that is more than a whole number of at least ``least`` and at most
+        what `MOST` says.
 
     Raises
     ------
@@ -273,9 +300,12 @@ def _whole_number(
     value = parameters.get(parameter.rsplit("/", 1)[-1], default).strip()
     if not value:
         raise _missing(parameter, otherwise)
-    if not value.isdecimal() or int(value) < least or not fits(int(value)):
-        raise _wrong(parameter, value, may_be or f"a whole number of at least {least}", otherwise)
-    return int(value)
+    most = MOST.get(parameter.rsplit("/", 1)[-1])
+    may_be = may_be or f"a whole number {f'of at least {least}' if most is None else f'from {least} to {most}'}"
+    number = int(value) if value.isdecimal() and len(value) <= _MOST_DIGITS else -1
+    if number < least or (most is not None and number > most) or not fits(number):
+        raise _wrong(parameter, value, may_be, otherwise)
+    return number
 
 
 def settings_from(parameters: Mapping[str, str], path: str) -> Settings:

@@ -213,6 +213,27 @@ class Doors:
 
 
 @dataclass(frozen=True, slots=True)
+class End:
+    """How an execution ended, as far as it could be read: empty is unknown.
+
+    ``state`` is the last one that it entered, and ``own`` whether that is a Fail state of its own: any other end was
+    made by Step Functions. ``wordless`` says that the step before it failed, as one does that could tell nobody.
+    """
+
+    error: str = ""
+    cause: str = ""
+    state: str = ""
+    own: bool | None = None
+    wordless: bool = False
+    asked: Json | None = None
+
+    @property
+    def by_alarm(self) -> bool | None:
+        """Whether an alarm had begun it, None where that is not known."""
+        return None if self.asked is None else "trigger" in self.asked
+
+
+@dataclass(frozen=True, slots=True)
 class Quiet:
     """What a source that is being frozen says of itself.
 
@@ -262,12 +283,14 @@ class Divergence:
 
     ``transactions`` is counted by name, and exact even where the log cannot be read; -1 where there is no name to
     count by. The rest comes from the log: ``listed`` is False where it could not be read, ``truncated`` is True where
-    it was read in part, and ``detail`` says why.
+    it was read in part, and ``detail`` says why. ``tables`` has those with the most rows, since what goes through a
+    state machine may not be large; ``more_tables`` counts the others, which the evidence has.
     """
 
     transactions: int
     rows: int = 0
     tables: Mapping[str, Mapping[str, int]] = dataclasses.field(default_factory=dict)
+    more_tables: int = 0
     listed: bool = False
     truncated: bool = False
     evidence: str = ""

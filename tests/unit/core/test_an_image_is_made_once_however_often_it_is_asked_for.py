@@ -540,3 +540,12 @@ def test_a_run_that_could_tell_nothing_is_told_of_by_the_rule(world: World, monk
     assert "goes on with what is half done" in message
     metrics = world.aws("cloudwatch", PRIMARY).list_metrics(Namespace="PilotLight", MetricName="ImageRunsFailed")
     assert metrics["Metrics"]
+
+
+def test_a_run_that_told_of_its_failure_is_not_told_of_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[Any] = []
+    monkeypatch.setattr("pilotlight.aws.notify.publish", lambda *told: sent.append(told))
+    assert world.ask("ended", ONE, status="FAILED", error="PreconditionFailed") == {"told": False}
+    assert sent == []
+    assert world.ask("ended", ONE, status="FAILED", error="States.DataLimitExceeded") == {"told": True}
+    assert "FAILED by States.DataLimitExceeded" in sent[0][2]

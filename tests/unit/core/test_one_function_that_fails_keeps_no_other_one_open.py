@@ -171,3 +171,10 @@ def test_the_sentinel_closes_the_others_and_says_which_it_could_not(aws: Any, mo
     assert there.off == ["tagged", "z"]
     assert done.did == "tagged, z off"
     assert done.reason.startswith("m: ")
+
+
+def test_of_many_functions_that_fail_as_many_are_named_as_a_state_machine_carries() -> None:
+    failed = {f"f{number}": TransientError("x" * 500) for number in range(900)}
+    with pytest.raises(TransientError, match="and 850 more functions") as raised:
+        workload.require_all(failed)
+    assert len(str(raised.value)) < 32_768

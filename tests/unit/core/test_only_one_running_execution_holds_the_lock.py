@@ -6,12 +6,14 @@ from typing import Any
 
 import pytest
 
+from pilotlight.aws import executions
 from pilotlight.aws.record import Store
 from pilotlight.decide import decision, failback, failover, protection, request
 from pilotlight.decide.decision import Facts, Replica
 from pilotlight.errors import FatalError, PreconditionFailed
 from pilotlight.model import Automation, Policy, Record, Request, Watch
-from tests.unit.core.samples import DR, EXECUTION, HELD, OTHER, PRIMARY
+from tests.unit.core.conftest import Context, load
+from tests.unit.core.samples import DR, EXECUTION, HELD, OTHER, PRIMARY, SETTINGS
 
 NOW = dt.datetime(2026, 11, 2, 3, 4, 5, tzinfo=dt.UTC)
 FREE = Record(active_region=PRIMARY, epoch=2)
@@ -285,3 +287,57 @@ def test_a_record_written_since_is_not_replaced_blindly(state_table: str) -> Non
     nothing_yet = store.read()
     store.replace(nothing_yet, replace(HELD, epoch=1))
     assert not store.replace(nothing_yet, begin(nothing_yet, execution=OTHER).record)
+
+
+@pytest.mark.parametrize(
+    ("taken_at", "just"),
+    [
+        (NOW.isoformat(), True),
+        ((NOW - dt.timedelta(seconds=59)).isoformat(), True),
+        ((NOW - dt.timedelta(seconds=60)).isoformat(), False),
+        # Another clock's, and none.
+        ((NOW + dt.timedelta(seconds=5)).isoformat(), True),
+        ("", False),
+        ("2026-11-02T03:04:05", False),
+    ],
+)
+def test_a_holder_that_has_just_begun_may_not_be_known_yet(taken_at: str, just: bool) -> None:
+    assert failover.just_taken(replace(HELD, taken_at=taken_at), NOW) is just
+
+
+def test_an_execution_that_is_not_known_runs_if_it_may_have_just_begun(aws: Any) -> None:
+    assert executions.is_running(OTHER, absent=True)
+    assert not executions.is_running(OTHER)
+    assert not executions.is_running("no ARN", absent=False)
+
+
+REPROTECT = "standby", {"action": "begin", "execution": EXECUTION, "input": {}}
+FAILBACK = "failback", {"action": "plan", "execution": EXECUTION, "input": {}}
+FAILOVER = "control", {"action": "begin", "execution": EXECUTION, "input": {}}
+
+
+@pytest.mark.parametrize(("function", "asked"), [FAILOVER, REPROTECT, FAILBACK], ids=lambda value: str(value)[:8])
+def test_a_duplicate_takes_nothing_over_from_one_that_has_just_begun(
+    aws: Any, state_table: str, monkeypatch: pytest.MonkeyPatch, function: str, asked: Any
+) -> None:
+    app = load(function)
+    if hasattr(app, "_settings"):
+        monkeypatch.setattr(app, "_settings", lambda _: SETTINGS)
+    store = Store(state_table, PRIMARY)
+    now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+    assert store.replace(store.read(), replace(HELD, holder=OTHER, taken_at=now))
+    before = store.read()
+    with pytest.raises(PreconditionFailed, match="or it has just ended: try again in a minute"):
+        app.handler(asked, Context())
+    assert store.read() == before
+
+
+def test_one_that_is_no_more_since_long_is_taken_over(
+    aws: Any, state_table: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = load("control")
+    monkeypatch.setattr(app, "_settings", lambda _: SETTINGS)
+    store = Store(state_table, PRIMARY)
+    assert store.replace(store.read(), replace(HELD, holder=OTHER, taken_at=AT))
+    assert app.handler(FAILOVER[1], Context())["outcome"] == "take"
+    assert store.read().holder == EXECUTION

@@ -80,7 +80,8 @@ class World:
         monkeypatch.setattr(
             app.functions, "ask", lambda *_: self.later if self.later and next(looks) % 2 == 0 else self.heard
         )
-        monkeypatch.setattr(app.executions, "is_running", lambda arn: arn in self.running)
+        # Step Functions knows no other.
+        monkeypatch.setattr(app.executions, "is_running", lambda arn, absent=False: arn in self.running or absent)
         monkeypatch.setattr(app.executions, "answer", lambda *given: self.answers.append(given))
         monkeypatch.setattr(app.time, "sleep", lambda _: None)
 
@@ -120,6 +121,16 @@ def test_it_decides_on_what_is_so_and_writes_down_why(world: World) -> None:
     assert kept["inputs"]["replica"]["receives"] is False
     assert kept["inputs"]["policy"]["failover"] == "automatic"
     assert kept["execution"] == f"{MACHINE}:one"
+
+
+def test_a_switch_that_has_just_begun_counts_as_running(world: World) -> None:
+    store, now = Store("dev-dr-state", PRIMARY), dt.datetime.now(dt.UTC)
+    held = dataclasses.replace(store.read(), lock="held", holder=f"{MACHINE}:another", taken_at=now.isoformat())
+    assert store.replace(store.read(), held)
+    assert world.call("make")["rule"] == "a-switch-runs"
+    long_ago = dataclasses.replace(held, taken_at="2026-11-25T10:00:00+00:00")
+    assert store.replace(store.read(), long_ago)
+    assert world.call("make", "two")["outcome"] == "go"
 
 
 def test_an_alarm_that_does_not_exist_is_not_believed(world: World) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from pilotlight.config import image_settings_from, object_limits_from, policy_from, settings_from
+from pilotlight.config import MOST, image_settings_from, object_limits_from, policy_from, settings_from
 from pilotlight.errors import PreconditionFailed
 from tests.unit.core.samples import SETTINGS
 
@@ -72,12 +72,12 @@ OBJECTS = {"objects-grace-seconds": "900", "objects-budget-seconds": "3600"}
 @pytest.mark.parametrize(
     ("read", "sound", "name", "may_be", "way_out"),
     [
-        (settings_from, SOUND, "poll-seconds", "a whole number of at least 1", "start again"),
-        (policy_from, POLICY, "approval-timeout-seconds", "a whole number of at least 60", "start by hand"),
+        (settings_from, SOUND, "poll-seconds", "a whole number from 1 to 60", "start again"),
+        (policy_from, POLICY, "approval-timeout-seconds", "a whole number from 60 to 7200", "start by hand"),
         (policy_from, POLICY, "failover-mode", "one of automatic, approval, manual", "start by hand"),
         (image_settings_from, {}, "image-keep", "a whole number of at least 1", "make image"),
         (image_settings_from, {}, "image-copy-minutes", "0, or a multiple of 15 up to 2880", "make image"),
-        (object_limits_from, OBJECTS, "objects-grace-seconds", "a whole number of at least 0", "`make objects`"),
+        (object_limits_from, OBJECTS, "objects-grace-seconds", "a whole number from 0 to 3600", "`make objects`"),
     ],
 )
 @pytest.mark.parametrize("value", ["15m", "-1", "1.5"])
@@ -93,6 +93,21 @@ def test_all_settings_are_refused_in_the_same_words(
     if sound:
         with pytest.raises(PreconditionFailed, match=f"^parameter {PATH}/{name} is missing: put it"):
             read({key: kept for key, kept in sound.items() if key != name}, PATH)
+
+
+@pytest.mark.parametrize("name", sorted(MOST))
+def test_a_setting_may_be_as_large_as_its_ceiling_and_no_larger(name: str) -> None:
+    read, sound = next(
+        (read, sound)
+        for read, sound in ((settings_from, SOUND), (policy_from, POLICY), (object_limits_from, OBJECTS))
+        if name in sound
+    )
+    read(sound | {name: str(MOST[name])}, PATH)
+    for value in (str(MOST[name] + 1), "9" * 20, "9" * 5000):
+        with pytest.raises(
+            PreconditionFailed, match=f"^parameter {PATH}/{name} is '{value}': .* to {MOST[name]}. Corr"
+        ):
+            read(sound | {name: value}, PATH)
 
 
 @pytest.mark.parametrize("value", ["7", "2895"])

@@ -451,7 +451,7 @@ def test_an_execution_that_was_refused_is_nobodys_alarm(
 ) -> None:
     store = hold(state_table)
     inbox = topic(aws, monkeypatch)
-    refused = {"action": "ended", "execution": OTHER, "status": "FAILED"}
+    refused = {"action": "ended", "execution": OTHER, "status": "FAILED", "error": "PreconditionFailed"}
     assert load("notify").handler(refused, Context()) == {"told": False, "withdrawn": False}
     assert store.read() == HELD
     assert inbox() == []
@@ -467,21 +467,6 @@ def test_a_question_goes_with_the_execution_that_asked_it(
     stopped = {"action": "ended", "execution": OTHER, "status": "ABORTED"}
     assert load("notify").handler(stopped, Context())["withdrawn"] is withdrawn
     assert notes.read(state_table, "approval") == ({} if withdrawn else question)
-
-
-def test_a_failback_that_was_stopped_is_told_in_the_words_of_its_rule(
-    aws: Any, state_table: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    store = hold(state_table)
-    inbox = topic(aws, monkeypatch)
-    told = {"kind": "failback-ended", "subject": "FAILBACK ENDED ABORTED", "message": "start it again"}
-    notes.write(state_table, "approval", {"execution": OTHER})
-    stopped = {"action": "ended", "execution": OTHER, "status": "ABORTED", "notification": told}
-    load("notify").handler(stopped, Context())
-    load("notify").handler(stopped, Context())
-    assert [message["Message"] for message in inbox()] == ["start it again"]
-    assert notes.read(state_table, "approval") == {}
-    assert store.read() == HELD
 
 
 def test_begin_takes_the_lock_once_and_refuses_before_it_reads_anything(aws: Any, state_table: str) -> None:

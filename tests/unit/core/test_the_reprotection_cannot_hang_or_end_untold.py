@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pilotlight.decide.protection import MOST_LOOKS
+from pilotlight.decide.pace import MOST_LOOKS
 from pilotlight.model import Divergence
 from tests.unit.core.test_the_failover_cannot_hang_or_end_untold import ROOT, states, targets
 

@@ -153,6 +153,7 @@ def test_an_old_database_is_compared(ask: Asked, monkeypatch: pytest.MonkeyPatch
         "transactions": 2,
         "rows": 1,
         "tables": {"app.orders": {"inserted": 1, "updated": 0, "deleted": 0}},
+        "more_tables": 0,
         "listed": True,
         "truncated": False,
         "evidence": "s3://dev-evidence/divergence/dev-db-retired-3/missing.jsonl",

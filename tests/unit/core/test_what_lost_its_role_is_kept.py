@@ -358,6 +358,16 @@ def test_people_are_told_what_never_crossed_and_where_it_is() -> None:
     assert "database-port" in told["message"]
 
 
+def test_who_prints_the_tables_says_how_many_more_there_are() -> None:
+    many = {f"app.t{number:03}": {"inserted": 1 + number, "updated": 0, "deleted": 0} for number in range(200)}
+    told = protection.lost(LISTED | {"tables": many, "more_tables": 3_800})
+    assert "app.t199 200 inserted" in told
+    assert "app.t000" not in told
+    assert "and 3980 more tables: see the evidence" in told
+    assert len(told) < 2_000
+    assert "more tables" not in protection.lost(LISTED)
+
+
 def test_people_are_told_when_nobody_knows_what_never_crossed() -> None:
     for transactions, count in ((-1, "an unknown number of"), (7, "7 transactions")):
         unlisted = LISTED | {"transactions": transactions, "rows": -1, "listed": False, "detail": "it did not answer"}

@@ -22,7 +22,8 @@ from pymysqlreplication.row_event import DeleteRowsEvent, UpdateRowsEvent, Write
 
 from pilotlight import sql
 from pilotlight.aws import evidence
-from pilotlight.sql import binlog
+from pilotlight.model import as_json
+from pilotlight.sql import binlog, divergence
 from pilotlight.sql.binlog import Began, Row, Searching, Statement, Unreadable
 from pilotlight.sql.divergence import LEFT_OUT, Limits, Listing, plain, write
 from tests.unit.core.servers import server
@@ -338,3 +339,23 @@ def test_a_list_is_kept_in_one_place() -> None:
         assert place == "s3://dev-evidence/divergence/dev-db-retired-3/missing.jsonl"
     (only,) = s3.list_objects_v2(Bucket="dev-evidence")["Contents"]
     assert s3.get_object(Bucket="dev-evidence", Key=only["Key"])["Body"].read() == b"second"
+
+
+def test_a_list_of_many_tables_fits_twice_between_two_states() -> None:
+    items: list[binlog.Item] = [Began("a")]
+    for number in range(4_000):
+        items += [row("app", f"{number:05}{'é' * 59}", after={"id": 1})] * (2 if number == 3_999 else 1)
+    found, lines, _ = compared("mysql", [{"value": f"{UUID}:1-101"}], f"{UUID}:1-100", items)
+    assert 0 < len(found.tables) <= divergence.MOST_TABLES
+    assert len(found.tables) + found.more_tables == 4_000
+    # The one with the most rows comes first, and the list has all of them.
+    assert next(iter(found.tables)).startswith("app.03999")
+    assert (found.rows, len(lines)) == (4_001, 4_001)
+    assert 2 * len(json.dumps(as_json(found))) < 128 * 1024
+
+
+def test_as_many_tables_are_named_as_may_be() -> None:
+    few = {f"app.t{number}": {"inserted": number + 1} for number in range(divergence.MOST_TABLES)}
+    assert divergence.most_changed(few) == few
+    named = divergence.most_changed(few | {"app.least": {"inserted": 0}})
+    assert (len(named), "app.least" in named) == (divergence.MOST_TABLES, False)

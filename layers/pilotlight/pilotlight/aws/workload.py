@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
 _TAG = "pilotlight:workload"
+_MOST_TOLD = 50
 _CONCURRENCY_TAG = "pilotlight:reserved-concurrency"
 
 
@@ -106,12 +107,14 @@ def require_all(failed: Mapping[str, PilotLightError]) -> None:
     Raises
     ------
     PilotLightError
-        Of the same family, with every function's reason.
+        Of the same family, with every function's reason, up to as many as a state machine carries for sure.
     """
     if failed:
         families = [type(error) for error in failed.values()]
         worst = FatalError if FatalError in families else families[0]
-        raise worst("; ".join(f"function {name}: {error}" for name, error in failed.items()))
+        told = [f"function {name}: {error}" for name, error in failed.items()]
+        more = [f"and {len(told) - _MOST_TOLD} more functions"] if len(told) > _MOST_TOLD else []
+        raise worst("; ".join((*told[:_MOST_TOLD], *more)))
 
 
 def _tagged(environment: str, tagging: Any) -> dict[str, dict[str, str]]:

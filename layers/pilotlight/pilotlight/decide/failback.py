@@ -89,7 +89,8 @@ def start(
     if record.lock == "held" and holder_running:
         raise PreconditionFailed(
             f"another execution is running and holds the lock: {record.holder} (since {record.taken_at}, "
-            f"epoch {record.epoch}). Nothing was changed. Wait until it has ended, then start again. Watch it: "
+            f"epoch {record.epoch}), or it has just ended: try again in a minute. Nothing was changed. Wait until it "
+            "has ended, then start again. Watch it: "
             f"aws stepfunctions describe-execution --region {dr} --execution-arn {record.holder}"
         )
     unfinished = record.lock != "free" and record.mode != "reprotect"

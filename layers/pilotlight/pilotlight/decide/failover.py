@@ -6,7 +6,7 @@ import datetime as dt
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from pilotlight.decide import capacity, images, promotion, traffic
+from pilotlight.decide import capacity, images, pace, promotion, traffic
 from pilotlight.decide.request import GRACEFUL, REPLICA, REPROTECT, SNAPSHOT
 from pilotlight.decide.restore import freeze_estimate
 from pilotlight.errors import FatalError, PreconditionFailed
@@ -14,6 +14,8 @@ from pilotlight.model import Database, Door, Doors, Function, Group, Image, Plan
 
 ALARM = "alarm"
 """Who has started a switch, where nobody has."""
+
+_NOT_YET_KNOWN = dt.timedelta(seconds=60)
 
 
 def steps(mode: str, source: str, target: str, method: str, image: str, moves: str) -> tuple[str, ...]:
@@ -117,7 +119,8 @@ def begin(
     if record.lock == "held" and holder_running and not (record.mode == REPROTECT and not planned):
         raise PreconditionFailed(
             f"another switch is running and holds the lock: {record.holder} "
-            f"(since {record.taken_at}, epoch {record.epoch}). This execution changed nothing. "
+            f"(since {record.taken_at}, epoch {record.epoch}), or it has just ended: try again in a minute. This "
+            "execution changed nothing. "
             f"Watch the other: aws stepfunctions describe-execution --region {dr} --execution-arn {record.holder}"
         )
     if planned and unfinished:
@@ -164,6 +167,14 @@ def begin(
         # A promotion that was noted: of this region, or of one that was lost before its switch was over.
         insists=request.force or (unfinished and bool(record.promotion)),
     )
+
+
+def just_taken(record: Record, now: dt.datetime) -> bool:
+    """Whether the lock was taken so lately that its holder may not be known yet to whoever is asked whether it runs."""
+    try:
+        return now - dt.datetime.fromisoformat(record.taken_at) < _NOT_YET_KNOWN
+    except (TypeError, ValueError):
+        return False
 
 
 def released(record: Record) -> Record:
@@ -318,7 +329,7 @@ def plan(
         door=door.url,
         verify_path=settings.verify_path,
         application_host=settings.application_host,
-        poll_seconds=settings.budgets.poll,
+        poll_seconds=pace.polling(settings.budgets, record.mode, method),
         most_lag_seconds=settings.most_lag_seconds,
         budgets=settings.budgets,
         steps=steps(

@@ -585,14 +585,14 @@ def failed(environment: str, region: str, name: str, cause: str) -> Json:
     }
 
 
-def ended(environment: str, region: str, execution: str, status: str) -> Json:
-    """Word what is told of a run that was stopped or ran out of time, and so could tell nothing itself."""
+def ended(environment: str, region: str, execution: str, status: str, how: str) -> Json:
+    """Word what is told of a run that could tell nothing itself: it was stopped, say, or ran out of time."""
     return {
         "kind": "image-ended",
         "subject": f"[{environment}] IMAGE {status} in {region}: both regions go on with the images they had",
         "message": "\n".join(
             (
-                f"The making of an image ended {status}: {execution}",
+                f"The making of an image ended {how}: {execution}",
                 "",
                 "Nothing that was published is touched. The next run goes on with what is half done: start it with "
                 "`make image`, or leave it to the schedule.",

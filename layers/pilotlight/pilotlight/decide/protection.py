@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from pilotlight.decide import promotion, switchover
+from pilotlight.decide import pace, promotion, switchover
 from pilotlight.decide.workload import to_standby
 from pilotlight.errors import PreconditionFailed
 from pilotlight.model import (
@@ -33,10 +33,9 @@ _FIELDS = {"region", "rebuild", "reason"}
 _LONGEST_REASON = 500
 _NOTHING = "Nothing was changed."
 _KEPT = "Nothing was deleted."
+# A mail names so many tables; the evidence has all.
+_NAMED_TABLES = 20
 _AGAIN = "then start the re-protection again: it goes on from there."
-# An execution's history ends at 25 000 events, and a look with its wait takes nine: so many looks a loop, whatever its
-# budget is.
-MOST_LOOKS = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +110,8 @@ def require_free(record: Record, running: bool, region: str) -> None:
     if record.lock == "held" and running:
         raise PreconditionFailed(
             f"another execution is running and holds the lock: {record.holder} "
-            f"(since {record.taken_at}, epoch {record.epoch}). This execution changed nothing. "
+            f"(since {record.taken_at}, epoch {record.epoch}), or it has just ended: try again in a minute. This "
+            "execution changed nothing. "
             f"Watch the other: aws stepfunctions describe-execution --region {region} --execution-arn {record.holder}"
         )
     if record.lock != "free" and record.mode != REPROTECT and record.promotion:
@@ -292,7 +292,7 @@ def plan(
         backup_retention_days=settings.backup_retention_days,
         most_lag_seconds=settings.most_lag_seconds,
         poll_seconds=budgets.poll,
-        slow_poll_seconds=max(budgets.poll, -(-max(budgets.protection, budgets.freeze) // MOST_LOOKS)),
+        slow_poll_seconds=pace.slowly(budgets),
         budgets=budgets,
         steps=tuple(_steps(region, record.active_region, name if retire else "", rebuild, database)),
     )
@@ -582,10 +582,15 @@ def lost(divergence: Json | None) -> str:
     if not divergence["listed"]:
         count = "an unknown number of" if divergence["transactions"] < 0 else str(divergence["transactions"])
         return f"{count} transactions never crossed, and they could not be listed ({divergence['detail']})."
+    counted = divergence["tables"]
+    named = sorted(counted, key=lambda table: (-sum(counted[table].values()), table))[:_NAMED_TABLES]
     tables = ", ".join(
-        f"{table} {' '.join(f'{count} {kind}' for kind, count in sorted(changes.items()) if count)}"
-        for table, changes in sorted(divergence["tables"].items())
+        f"{table} {' '.join(f'{count} {kind}' for kind, count in sorted(counted[table].items()) if count)}"
+        for table in sorted(named)
     )
+    others = len(counted) - len(named) + int(divergence.get("more_tables", 0))
+    if others:
+        tables += f", and {others} more tables: see the evidence"
     more = "at least " if divergence["truncated"] else ""
     return (
         f"{more}{divergence['rows']} row changes in {divergence['transactions']} transactions never crossed: {tables}."
