@@ -213,7 +213,7 @@ def _commands(report: Data, found: Mapping[str, Moments], span: Span) -> str:
 def _lapses(report: Data, span: Span) -> str:
     changes = [*report.get("clock", ()), {"at": span.end, "scale": report["time_scale"]}]
     drawn = "".join(
-        f'<i style="{span.box(each["at"], after["at"])}"><span>× {each["scale"]:g}</span></i>'
+        f'<i style="{span.box(each["at"], after["at"])}"><span>×\u00a0{each["scale"]:g}</span></i>'
         for each, after in zip(changes, changes[1:], strict=False)
         if each["scale"] > report["time_scale"] and each["at"] < span.end
     )
