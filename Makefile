@@ -9,8 +9,9 @@ PRIMARY_REGION ?= eu-west-1
 DR_REGION      ?= eu-central-1
 # Where AWS Health sends what it says of another region: those about us-west-2 itself go to us-east-1.
 HEALTH_REGION  ?= $(if $(filter us-west-2,$(PRIMARY_REGION)),us-east-1,us-west-2)
-# Test processes side by side.
+# Test processes side by side: one for each core, and where they wait more than they work, some more.
 JOBS           ?= 2
+LAB_JOBS       ?= 3
 CYCLES         ?= 3
 SEED           ?=
 
@@ -74,7 +75,7 @@ unit: setup ## Tests that need no lab: the core, the functions, the templates
 .PHONY: lab-tests
 lab-tests: setup mariadb ## Tests in the lab: two deployed regions, real databases, whole workflows
 	@# Side by side, a file each: they wait more than they work. The long ones first, or the last of them runs alone.
-	python -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder tests/workflow tests/lab
+	python -m pytest --numprocesses $(LAB_JOBS) --dist loadfile --no-loadscope-reorder tests/workflow tests/lab
 
 ##@ On AWS
 
