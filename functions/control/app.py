@@ -26,10 +26,6 @@ def _now() -> dt.datetime:
     return dt.datetime.now(dt.UTC)
 
 
-def _runs(seen: Record) -> bool:
-    return executions.is_running(seen.holder, absent=failover.just_taken(seen, _now()))
-
-
 def _settings(environment: Environment) -> Settings:
     path = f"{environment.prefix}/config"
     return settings_from(parameters.under(path), path)
@@ -44,7 +40,7 @@ def begin(call: Call) -> Json:
     store = call.store
     for _ in range(_TRIES):
         seen = store.read()
-        running = seen.holder != call.execution and seen.lock == "held" and _runs(seen)
+        running = executions.is_held(seen, absent=failover.just_taken(seen, _now()), but=call.execution)
         decision = failover.begin(seen, asked, call.execution, running, regions, _now(), settings.cool_down_seconds)
         if decision.outcome != "take" or store.replace(seen, decision.record):
             record = decision.record

@@ -172,12 +172,7 @@ def _facts(call: Call) -> decide.Facts:
         hint = pool.submit(notes.read, table, "health")
         replica = pool.submit(_replica, call)
         record = call.store.read()
-        absent = failover.just_taken(record, _now())
-        running = (
-            record.lock == "held"
-            and record.holder != call.execution
-            and executions.is_running(record.holder, absent=absent)
-        )
+        running = executions.is_held(record, absent=failover.just_taken(record, _now()), but=call.execution)
         seen = watch.result()
         return decide.Facts(
             now=_now().isoformat(timespec="seconds"),

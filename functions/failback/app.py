@@ -19,11 +19,10 @@ def plan(call: Call) -> Json:
     environment = call.environment
     identifier, record = environment.names.database, call.store.read()
     found = database.describe(identifier)
-    absent = failover.just_taken(record, dt.datetime.now(dt.UTC))
     closed = found is not None and switchover.is_closed(found, database.doors(environment.name, clients.near("ec2")))
     begins = failback.start(
         record,
-        record.lock == "held" and executions.is_running(record.holder, absent=absent),
+        executions.is_held(record, absent=failover.just_taken(record, dt.datetime.now(dt.UTC))),
         environment.primary_region,
         environment.dr_region,
         found,

@@ -57,8 +57,8 @@ def _compute(environment: Environment, source: str) -> str:
 
 def _functions(environment: Environment, names: tuple[str, ...], source: str) -> str:
     client = clients.far("lambda", source)
-    seen = workload.standing_of(names, client)
-    workload.require_all({**seen.failed, **workload.apply_each(map(decide.to_standby, seen.found), client)})
+    seen = workload.change_each(names, decide.to_standby, client)
+    workload.require_all(seen.failed)
     return f"{len(seen.found)} off" + (f" ({', '.join(seen.missing)} not there)" if seen.missing else "")
 
 

@@ -59,8 +59,7 @@ def close(call: Call) -> Json:
     """Stop the functions, shut the database's door, make it read-only. The instances stay, so calling off is quick."""
     source, environment = _source(call), call.environment
     lambdas, rds = clients.at("lambda", source), clients.at("rds", source)
-    seen = workload.standing_of(call.plan.functions, lambdas)
-    workload.require_all({**seen.failed, **workload.apply_each(map(decide.to_standby, seen.found), lambdas)})
+    workload.require_all(workload.change_each(call.plan.functions, decide.to_standby, lambdas).failed)
     database.set_door(environment.names.database, _doors(call).closed, rds)
     database.set_read_only(environment.names.parameter_group, frozen=True, client=rds)
     return {"closed": True}

@@ -56,8 +56,7 @@ def begin(call: Call) -> Json:
         region = protection.standby(seen, asked, environment.primary_region, environment.dr_region)
         if seen.lock == "held" and seen.holder == call.execution:
             return _begun("already-held", seen, region, asked.rebuild)
-        absent = failover.just_taken(seen, _now())
-        running = seen.lock == "held" and executions.is_running(seen.holder, absent=absent)
+        running = executions.is_held(seen, absent=failover.just_taken(seen, _now()))
         protection.require_free(seen, running, environment.region)
         # A re-protection that did not end is ended, even where nothing is left to do: its lock is to be freed.
         unfinished = seen.lock != "free" and seen.mode == protection.REPROTECT
@@ -127,8 +126,7 @@ def close(call: Call) -> Json:
     """
     p, environment = _protection(call), call.environment
     lambdas, rds, scaling = (clients.at(service, p.region) for service in ("lambda", "rds", "autoscaling"))
-    seen = workload.standing_of(p.functions, lambdas)
-    open_still = {**seen.failed, **workload.apply_each(map(decide.to_standby, seen.found), lambdas)}
+    seen = workload.change_each(p.functions, decide.to_standby, lambdas)
     group = compute.group(environment.names.group, scaling)
     if group is not None and not protection.is_idle(group):
         compute.resize(environment.names.group, Capacity(0, 0, group.capacity.maximum), client=scaling)
@@ -141,7 +139,7 @@ def close(call: Call) -> Json:
         if not old.source:
             database.set_read_only(environment.names.parameter_group, frozen=True, client=rds)
     # Last: a function that cannot be switched off leaves nothing else open.
-    workload.require_all(open_still)
+    workload.require_all(seen.failed)
     return {"closed": True, "functions": len(seen.found)}
 
 

@@ -26,7 +26,7 @@ def tenth(seconds: float) -> float:
         As the report holds it.
     """
     # No -0.0, which would be written with its sign.
-    return math.copysign(math.floor(abs(seconds) * 10 + 0.5) / 10, seconds) + 0.0
+    return _half_away(seconds * 10) / 10 + 0.0
 
 
 def whole(seconds: float) -> int:
@@ -42,8 +42,11 @@ def whole(seconds: float) -> int:
     int
         As people are told it.
     """
-    rounded = tenth(seconds)
-    return math.floor(rounded + 0.5) if rounded >= 0 else -math.floor(0.5 - rounded)
+    return int(_half_away(tenth(seconds)))
+
+
+def _half_away(value: float) -> float:
+    return math.copysign(math.floor(abs(value) + 0.5), value)
 
 
 def shares(parts: Mapping[str, float], total: float) -> dict[str, int]:

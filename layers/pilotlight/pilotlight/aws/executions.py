@@ -13,7 +13,7 @@ from pilotlight.model import End
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from pilotlight.model import Json
+    from pilotlight.model import Json, Record
 
 # A state that was tried again six times leaves some thirty events.
 _LAST_EVENTS = 100
@@ -42,6 +42,21 @@ def is_running(arn: str, client: Any = None, *, absent: bool = False) -> bool:
             return False
         raise
     return bool(status in ("RUNNING", "PENDING_REDRIVE"))
+
+
+def is_held(record: Record, *, absent: bool, but: str = "") -> bool:
+    """Whether an execution that still runs holds the lock.
+
+    Parameters
+    ----------
+    record
+        Who holds it.
+    absent
+        As for `is_running`.
+    but
+        An execution that does not count: whoever asks.
+    """
+    return record.lock == "held" and record.holder != but and is_running(record.holder, absent=absent)
 
 
 def end(arn: str, named: str = "", client: Any = None) -> End:

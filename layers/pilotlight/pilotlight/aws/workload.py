@@ -13,7 +13,7 @@ from pilotlight.errors import FatalError, PilotLightError, PreconditionFailed
 from pilotlight.model import Function, Trigger
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 _TAG = "pilotlight:workload"
 _MOST_TOLD = 50
@@ -88,6 +88,12 @@ def standing_of(names: tuple[str, ...], client: Any = None) -> Standing:
             failed[name] = faults.sorted_into_family(error)
             silent = failed[name] if faults.is_silence(error) else None
     return Standing(tuple(found), tuple(missing), failed)
+
+
+def change_each(names: tuple[str, ...], change: Callable[[Function], Change], client: Any = None) -> Standing:
+    """Change functions, each by itself; ``failed`` has those that could not be seen, or not be changed."""
+    seen = standing_of(names, client)
+    return seen._replace(failed={**seen.failed, **apply_each(map(change, seen.found), client)})
 
 
 def apply_each(changes: Iterable[Change], client: Any = None) -> dict[str, PilotLightError]:

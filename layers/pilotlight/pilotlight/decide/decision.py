@@ -256,9 +256,8 @@ def _is_unfinished(record: Record) -> bool:
 
 
 def _not_to_be_believed(facts: Facts) -> Decision | None:
-    state = facts.alarms.get(facts.alarm, "missing")
-    if state != "ALARM":
-        return Decision("stand-down", "alarm-is-over", f"the alarm {facts.alarm} is {state} now, not ALARM")
+    if over := _alarm_is_over(facts):
+        return over
     quiet = sorted(name for name, told in facts.alarms.items() if told != "ALARM")
     if quiet:
         return Decision(
@@ -290,12 +289,7 @@ def _forbidden(facts: Facts, policy: Policy, dr: str) -> Decision | None:
     if policy.failover == "manual":
         return Decision("tell", "manual", f"{_lost(facts)}; failover is manual here")
     if not automation.on:
-        return Decision(
-            "tell",
-            "automation-is-off",
-            f"automation is off since {automation.at} ({automation.by}): {automation.reason}",
-            again_seconds=LOOK_AGAIN_SECONDS,
-        )
+        return _automation_is_off(automation)
     if record.lock == "free" and record.cool_down_until and _at(facts.now) < _at(record.cool_down_until):
         return Decision(
             "tell", "cool-down", f"the last switch was a moment ago; its cool-down ends {record.cool_down_until}"
@@ -369,15 +363,14 @@ def failback(facts: Facts, policy: Policy, primary: str, dr: str) -> Decision:
     Nothing is urgent here, and nothing is lost by waiting: whatever is unclear ends it.
     """
     record = facts.record
-    state = facts.alarms.get(facts.alarm, "missing")
     if record.active_region != dr:
         found: Decision | None = Decision("stand-down", "already-back", f"{record.active_region} is active")
     elif record.lock == "held" and facts.holder_running:
         found = Decision("stand-down", "a-switch-runs", f"{record.holder} is at work (epoch {record.epoch})")
     elif record.lock != "free":
         found = Decision("tell", "unfinished", f"the last run failed and is not finished: {record.failure[:300]}")
-    elif state != "ALARM":
-        found = Decision("stand-down", "alarm-is-over", f"the alarm {facts.alarm} is {state} now, not ALARM")
+    elif over := _alarm_is_over(facts):
+        found = over
     elif record.switched == GRACEFUL:
         # The primary was never away, so that it answers is no news.
         found = Decision(
@@ -392,15 +385,26 @@ def _failback_wanted(automation: Automation, policy: Policy, primary: str) -> De
     if policy.failback == "manual":
         return Decision("tell", "manual", f"{primary} answers again; going back is for people to start here")
     if not automation.on:
-        return Decision(
-            "tell",
-            "automation-is-off",
-            f"automation is off since {automation.at} ({automation.by}): {automation.reason}",
-            again_seconds=LOOK_AGAIN_SECONDS,
-        )
+        return _automation_is_off(automation)
     if policy.failback == "approval":
         return Decision("ask", "approval", f"{primary} answers again; going back needs an approval here")
     return None
+
+
+def _automation_is_off(automation: Automation) -> Decision:
+    return Decision(
+        "tell",
+        "automation-is-off",
+        f"automation is off since {automation.at} ({automation.by}): {automation.reason}",
+        again_seconds=LOOK_AGAIN_SECONDS,
+    )
+
+
+def _alarm_is_over(facts: Facts) -> Decision | None:
+    state = facts.alarms.get(facts.alarm, "missing")
+    if state == "ALARM":
+        return None
+    return Decision("stand-down", "alarm-is-over", f"the alarm {facts.alarm} is {state} now, not ALARM")
 
 
 def _first(loss: int, *found: Decision | None) -> Decision:
