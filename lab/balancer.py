@@ -369,10 +369,11 @@ class Balancer:
         await self._sleep_aws(duration("target-registration"))
         while True:
             check = group.check
-            if check.enabled:
-                target.note(check, await self._probe(check, target))
-            else:
+            if not check.enabled:
                 target.health = _UNCHECKED
+            elif not ((failure := await self._probe(check, target)) and self._clock.fast_forward):
+                # Fast forward, a machine that is busy for a second would be sick for ten minutes.
+                target.note(check, failure)
             await self._sleep_aws(check.interval, at_least=_SHORTEST_INTERVAL)
 
     async def _probe(self, check: HealthCheck, target: _Target) -> Health | None:

@@ -211,19 +211,21 @@ def _base_image(lab: Lab, region: str) -> str:
 
 
 def _wait_for_instances(lab: Lab, stop: threading.Event) -> None:
-    """Wait until the active region serves: an image is made from an instance that is in service."""
+    """Wait until the active region serves: an image is made from an instance that answers its load balancer."""
     print("lab: waiting for the first instances …", flush=True)
-    groups = _client(lab, "autoscaling", PRIMARY)
+    groups, balancing = _client(lab, "autoscaling", PRIMARY), _client(lab, "elbv2", PRIMARY)
     for _ in range(600):
         (group,) = groups.describe_auto_scaling_groups(AutoScalingGroupNames=[f"{ENVIRONMENT}-asg"])[
             "AutoScalingGroups"
         ]
-        serving = [instance for instance in group["Instances"] if instance["LifecycleState"] == "InService"]
+        (targets,) = group["TargetGroupARNs"]
+        seen = balancing.describe_target_health(TargetGroupArn=targets)["TargetHealthDescriptions"]
+        serving = [target for target in seen if target["TargetHealth"]["State"] == "healthy"]
         if len(serving) >= max(1, group["DesiredCapacity"]):
             return
         if stop.wait(0.2):
             raise DeployError("stopped")
-    raise DeployError(f"{ENVIRONMENT}-asg in {PRIMARY} has no instance in service after two minutes")
+    raise DeployError(f"{ENVIRONMENT}-asg in {PRIMARY} has no instance that serves after two minutes")
 
 
 def _client(lab: Lab, service: str, region: str) -> Any:

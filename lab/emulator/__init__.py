@@ -31,6 +31,7 @@ _MODULES: Final = (
     "stepfunctions",
     "limits",
     "nested",
+    "holds",
     "lambdas",
     "events",
     "delivery",

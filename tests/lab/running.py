@@ -85,9 +85,9 @@ class RunningLab:
         """Let only the APIs of a region misbehave, or answer again."""
         self.order(f"apis/{region}", {"mode": mode})
 
-    def control(self, part: str, control: str, **arguments: Any) -> None:
-        """Switch a fault on or off that a part of the lab offers."""
-        self.order(f"control/{part}/{control}", arguments)
+    def control(self, part: str, control: str, **arguments: Any) -> Any:
+        """Switch a fault on or off that a part of the lab offers; return what it answers."""
+        return self.order(f"control/{part}/{control}", arguments)["answer"]
 
     def set_scale(self, scale: float) -> None:
         """Change how many AWS seconds pass in one real second."""
@@ -133,12 +133,13 @@ class RunningLab:
             status: dict[str, Any] = json.load(answer)
         return status
 
-    def order(self, path: str, order: dict[str, Any]) -> None:
-        """Give an order to the lab's control API."""
+    def order(self, path: str, order: dict[str, Any]) -> dict[str, Any]:
+        """Give an order to the lab's control API; return its answer."""
         body = json.dumps(order).encode()
         request = urllib.request.Request(f"{self.endpoint}/_lab/{path}", body, method="POST")
-        with urllib.request.urlopen(request, timeout=90):
-            pass
+        with urllib.request.urlopen(request, timeout=90) as answered:
+            answer: dict[str, Any] = json.load(answered)
+        return answer
 
     def wait_until[T](self, condition: Callable[[], T | None], seconds: float = 30, what: str = "") -> T:
         """Return the condition's first true value; fail with the end of the lab's output when it stays false."""

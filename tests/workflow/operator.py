@@ -141,6 +141,32 @@ class Operator:
 
         return self.until(seen, f"{state} is entered", 120)
 
+    def hold(self, state: str, machine: str = MACHINE, part: str = "") -> None:
+        """Have the next execution of a machine, or of a part of one, held when it has done a state's work."""
+        self.lab.control("executions", "hold", state=state, of=f"-{part}" if part else f":{machine.rsplit(':')[-1]}:")
+
+    def held(self, arn: str) -> str:
+        """Wait until an execution, or a part of it, is held; return the ARN of what is, nothing if it ended before."""
+
+        def seen() -> str:
+            running = self.states.describe_execution(executionArn=arn)["status"] == "RUNNING"
+            held = self.lab.control("executions", "held")
+            return held[0] if held else "" if running else "ended"
+
+        found = self.until(seen, "it is held", 240)
+        return "" if found == "ended" else found
+
+    def kill(self, state: str, machine: str = MACHINE, part: str = "", **fields: Any) -> str:
+        """Start, and stop it where a state's work is done and nobody has noted it; return the ARN of what was in it."""
+        self.hold(state, machine, part)
+        arn = self.start(machine, **fields)
+        held = self.held(arn)
+        assert held, (state, self.end_of(arn).cause)
+        assert self.stop(arn), state
+        self.lab.control("executions", "let-go")
+        assert self.end_of(held).status == "ABORTED", state
+        return held
+
     def stop(self, arn: str) -> bool:
         """Kill an execution where it is; say whether it was still running."""
         with contextlib.suppress(ClientError):  # it has just ended by itself

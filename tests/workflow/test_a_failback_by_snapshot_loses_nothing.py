@@ -33,15 +33,6 @@ def fail_back(operator: Operator, **fields: str) -> End:
     return operator.end_of(operator.start(FAILBACK, **fields), 240)
 
 
-def killed_in(operator: Operator, state: str) -> None:
-    arn = operator.start(FAILBACK, **BY_SNAPSHOT)
-    switch = operator.child(arn, "switch")
-    assert switch, operator.end_of(arn).cause
-    assert operator.reaches(switch, state) == "entered", operator.end_of(switch).cause
-    assert operator.stop(arn)
-    assert operator.end_of(switch).status == "ABORTED"
-
-
 def test_dr_has_taken_over_and_the_primary_is_back(operator: Operator) -> None:
     operator.until(lambda: operator.order(operator.door(PRIMARY), "first"), "an order is acknowledged")
     operator.lab.lose(PRIMARY, "refuse")
@@ -52,13 +43,13 @@ def test_dr_has_taken_over_and_the_primary_is_back(operator: Operator) -> None:
 
 
 def test_killed_while_the_copy_is_made_the_next_start_opens_dr_and_goes_on(operator: Operator) -> None:
-    killed_in(operator, "Give the copy time")
+    operator.kill("Give the copy time", FAILBACK, "switch", **BY_SNAPSHOT)
     assert not operator.order(operator.door(DR), "in-between")
     assert "dev-db" not in instances(operator)
 
 
 def test_killed_while_it_is_restored_nothing_is_deleted(operator: Operator) -> None:
-    killed_in(operator, "Give the restore time")
+    operator.kill("Give the restore time", FAILBACK, "switch", **BY_SNAPSHOT)
     assert not operator.order(operator.door(DR), "in-between")
     before = instances(operator)
     assert "dev-db" in before

@@ -12,7 +12,6 @@ from tests.workflow.mail import Mailbox
 from tests.workflow.operator import DR, FAILBACK, PRIMARY, Operator
 
 IN_A_HURRY: Final = 80
-THE_LAST_LOOK: Final = "See whether it follows"
 BEFORE_THE_FREEZE: Final = (
     ("", "Check what is asked"),
     ("protect-primary", "Take the lock"),
@@ -22,7 +21,7 @@ BEFORE_THE_FREEZE: Final = (
     ("protect-primary", "Give the new name time"),
     ("protect-primary", "Build the replica"),
     ("protect-primary", "Give the replica time"),
-    ("protect-primary", THE_LAST_LOOK),
+    ("protect-primary", "See whether it follows"),
     ("switch", "Take the lock"),
     ("switch", "Check that both sides are ready"),
 )
@@ -48,19 +47,6 @@ AFTER_THE_SWITCH: Final = (
 promised: list[str] = []
 
 
-def start_and_kill(operator: Operator, part: str, state: str) -> bool:
-    """Start a failback, and stop it when one of its parts enters a state: what it waits for is stopped with it.
-
-    Say whether it was. The last states of a part pass so fast that it may have come to its own end meanwhile.
-    """
-    arn = operator.start(FAILBACK)
-    where = operator.child(arn, part) if part else arn
-    assert where, operator.end_of(arn).cause
-    assert operator.reaches(where, state) == "entered", (where, operator.end_of(where).cause)
-    assert operator.stop(arn), "it was over before it could be stopped"
-    return operator.end_of(where).status == "ABORTED"
-
-
 def test_dr_has_taken_over_and_the_primary_is_back(operator: Operator) -> None:
     operator.lab.lose(PRIMARY, "refuse")
     ended = operator.fail_over()
@@ -82,7 +68,7 @@ def test_who_stops_a_failback_leaves_a_word_and_the_way_on(operator: Operator) -
 def test_before_the_freeze_dr_serves_all_the_time(operator: Operator, part: str, state: str) -> None:
     operator.lab.set_scale(20 if part == "switch" else IN_A_HURRY)
     with Clients(operator, DR) as clients:
-        assert start_and_kill(operator, part, state) or state == THE_LAST_LOOK
+        operator.kill(state, FAILBACK, part)
         so_far = len(clients.promised)
         operator.until(lambda: len(clients.promised) > so_far + 5, "DR goes on taking writes")
     promised.extend(clients.promised)
@@ -97,7 +83,7 @@ def test_a_replica_that_is_behind_holds_the_freeze(operator: Operator) -> None:
 @pytest.mark.parametrize(("part", "state"), IN_THE_FREEZE)
 def test_in_the_freeze_the_next_start_opens_dr_again(operator: Operator, part: str, state: str) -> None:
     with Clients(operator, DR) as clients:
-        assert start_and_kill(operator, part, state)
+        operator.kill(state, FAILBACK, part)
         so_far, began = len(clients.promised), operator.lab.status()["clock"]["aws_now"]
         arn = operator.start(FAILBACK)
         operator.until(lambda: len(clients.promised) > so_far, "DR takes writes again")
@@ -116,16 +102,15 @@ def test_a_replica_that_has_caught_up_lets_it_go_on(operator: Operator) -> None:
 @pytest.mark.parametrize(("part", "state"), PAST_IT)
 def test_past_the_point_of_no_return_the_switch_goes_on(operator: Operator, part: str, state: str) -> None:
     with Clients(operator, DR) as clients:
-        start_and_kill(operator, part, state)
+        operator.kill(state, FAILBACK, part)
     promised.extend(clients.promised)
-    # The note is kept until the switch is over; recorded, the rest passes faster than a hand is.
     record = operator.record()
     assert record["promotion"] or record["active_region"] == PRIMARY
 
 
 @pytest.mark.parametrize(("part", "state"), AFTER_THE_SWITCH)
 def test_after_the_switch_the_primary_serves_all_the_time(operator: Operator, part: str, state: str) -> None:
-    assert start_and_kill(operator, part, state)
+    operator.kill(state, FAILBACK, part)
     operator.lab.set_scale(IN_A_HURRY)
     with Clients(operator, PRIMARY) as clients:
         operator.until(lambda: len(clients.promised) > 5, "the primary takes writes")

@@ -65,11 +65,7 @@ def test_lost_after_the_freeze_was_killed(operator: Operator, again: str) -> Non
     """DR is closed, nobody is at work, and the primary is gone before anybody starts: whatever is started opens DR."""
     lag = operator.set("most-lag-seconds", 3600)
     with Clients(operator, DR) as clients:
-        arn = operator.start(FAILBACK)
-        switch = operator.child(arn, "switch")
-        assert operator.reaches(switch, "Give the replica time") == "entered", operator.end_of(switch).cause
-        assert operator.stop(arn)
-        assert operator.end_of(switch).status == "ABORTED"
+        operator.kill("Give the replica time", FAILBACK, "switch")
         assert not operator.order(operator.door(DR), "in-the-freeze")
         operator.lab.lose(PRIMARY, "hang")
         so_far = len(clients.promised)

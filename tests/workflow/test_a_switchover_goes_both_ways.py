@@ -25,9 +25,7 @@ def test_a_region_that_is_none_of_the_two_is_refused_and_so_is_an_unplanned_way_
 def test_one_that_was_killed_past_the_point_of_no_return_goes_on_from_there(operator: Operator) -> None:
     with Clients(operator, PRIMARY) as clients:
         operator.until(lambda: len(clients.promised) > 50, "the clients write")
-        killed = operator.start(**TO_DR)
-        assert operator.reaches(killed, "Bring this region up") == "entered"
-        assert operator.stop(killed)
+        operator.kill("Bring this region up", **TO_DR)
     assert operator.record()["promotion"]
     arn = operator.start(**TO_DR)
     ended = operator.end_of(arn)
@@ -102,9 +100,7 @@ def test_a_way_back_that_was_killed_in_its_freeze_opens_the_source_and_goes_on(o
         operator.until(lambda: len(clients.promised) > 50, "the clients write")
         lag = operator.set("most-lag-seconds", 3600)
         operator.lab.control("database", "slow-applying", region=PRIMARY, identifier="dev-db", seconds=60)
-        killed = operator.start(**BACK)
-        assert operator.reaches(killed, "Give the replica time") == "entered"
-        assert operator.stop(killed)
+        operator.kill("Give the replica time", **BACK)
         operator.lab.control("database", "slow-applying", region=PRIMARY, identifier="dev-db", seconds=0)
         operator.set("most-lag-seconds", lag)
         operator.set("cool-down-seconds", 0)

@@ -265,3 +265,18 @@ def test_a_port_that_is_taken_is_an_error_and_changes_nothing(balancer: Balancer
             balancer.listen("listener", other.getsockname()[1], "app")
     assert balancer.ports() == {"listener": port}
     assert ask(port)[0] == 503
+
+
+def test_fast_forward_a_target_that_fails_is_not_yet_sick(
+    balancer: Balancer, targets: Callable[[str], Target], clock: Clock
+) -> None:
+    clock.set_scale(600)
+    slow, well = targets("slow"), targets("well")
+    slow.health = 500
+    for target in (slow, well):
+        balancer.register("app", target.name, target.address)
+    until(lambda: state(balancer, "well") == "healthy")
+    until(lambda: clock.aws_now() > 600)
+    assert state(balancer, "slow") == "initial"
+    clock.set_scale(100)
+    until(lambda: state(balancer, "slow") == "unhealthy")
