@@ -14,7 +14,6 @@ DEADLY = (
     "Pin the image",
     "Raise the capacity",
     "Switch the functions on",
-    "Give the instances time",
     "Verify by a write and a read",
     "Record this region as active",
     "Release the lock",
