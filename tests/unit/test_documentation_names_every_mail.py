@@ -21,7 +21,7 @@ SOME = "…"
 # Sent by SNS itself: what a function's failure destination sends has no subject of ours.
 BY_AWS = {"AWS Notification - Subscription Confirmation", "AWS Notification Message"}
 # Rows that are there before their mails.
-NOT_YET = {"THE SERVICE IS DOWN: …", "THE SERVICE MAY BE DOWN: …"}
+NOT_YET = {"THE SERVICE IS DOWN: …", "THE SERVICE MAY BE DOWN: …", "gave way to …", "was over when it failed"}
 
 
 class Subjects:
