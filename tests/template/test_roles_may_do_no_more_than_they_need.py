@@ -46,6 +46,7 @@ NO_RESOURCE_LEVEL = {
     "xray:PutTelemetryRecords",
     "xray:PutTraceSegments",
 }
+NAMESPACE = "cloudwatch:namespace"
 CONTROL_PLANES_ELSEWHERE = ("iam", "route53", "cloudformation", "organizations", "account")
 # What a failover changes; everything else it may only look at, or use the key, the lock and the topic for.
 CHANGES = {
@@ -175,6 +176,13 @@ def test_all_resources_only_where_there_is_nothing_narrower(name: str, statement
         return
     assert statement["Sid"].startswith("NoResourceLevelPermissions")
     assert set(many(statement["Action"])) <= NO_RESOURCE_LEVEL
+
+
+@pytest.mark.parametrize(("name", "statement"), ALLOWED)
+def test_who_puts_figures_puts_no_number_that_moves_traffic(name: str, statement: Any) -> None:
+    if "cloudwatch:PutMetricData" in many(statement["Action"]):
+        held = [keys[NAMESPACE] for keys in statement["Condition"].values() if NAMESPACE in keys]
+        assert held == ["PilotLight/Traffic" if name == "TrafficFunction" else "PilotLight"]
 
 
 @pytest.mark.parametrize(("name", "statement"), ALLOWED)
