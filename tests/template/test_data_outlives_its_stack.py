@@ -64,7 +64,7 @@ def test_buckets_keep_old_versions() -> None:
 def test_what_is_retained_under_a_fixed_name_comes_and_goes_with_no_switch(
     template: str, name: str, resource: Any
 ) -> None:
-    """Switched off it would stay, and switched on again be in its own way. A region's part in the pair never changes."""
+    """Switched off it would stay, and switched on again be in its own way. A region's part never changes."""
     assert resource.get("Condition", "IsDr") in ("IsDr", "IsSource")
 
 

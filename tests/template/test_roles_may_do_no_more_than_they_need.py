@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from .templates import MAIN, TEMPLATES, many, resources, statements, steps
+from .templates import MAIN, TEMPLATES, functions, many, resources, statements, steps
 
 # Actions for which IAM knows no resource (Service Authorization Reference). "*" is the only thing to write for them.
 NO_RESOURCE_LEVEL = {
@@ -263,6 +263,29 @@ def test_the_probe_writes_its_own_notes_and_never_the_record() -> None:
     assert [s["Condition"]["ForAllValues:StringEquals"]["dynamodb:LeadingKeys"] for s in writing] == [
         ["watch", "probe", "health"]
     ]
+
+
+WHOSE_NOTES = {
+    ("ProbeFunction", "watch", "probe", "health"),
+    ("SentinelFunction", "posture-${AWS::Region}"),
+    ("SecretsFunction", "secrets"),
+    ("ObjectsFunction", "objects", "objects-switch", "objects-return"),
+    ("DecisionFunction", "decision", "approval"),
+    ("NotifyFunction", "approval"),
+    # The first record, where there is none.
+    ("PairFunction", "switch"),
+}
+
+
+def test_whoever_puts_into_the_state_table_puts_what_is_its_own() -> None:
+    found = set()
+    for name, function in functions().items():
+        for statement in statements(function.get("Policies", [])):
+            table = str(statement["Resource"])
+            if "dynamodb:PutItem" in many(statement["Action"]) and ("StateTable" in table or "-dr-state" in table):
+                keys = statement["Condition"]["ForAllValues:StringEquals"]["dynamodb:LeadingKeys"]
+                found.add((name, *(key["Fn::Sub"] if isinstance(key, dict) else key for key in keys)))
+    assert found == WHOSE_NOTES
 
 
 @pytest.mark.parametrize("name", sorted(REACHES_INTO_THE_PRIMARY))
