@@ -81,6 +81,8 @@ lab-tests: setup mariadb ## Tests in the lab: two deployed regions, real databas
 
 .PHONY: build
 build: setup ## Build the application with sam
+	@[ -s layers/dependencies/certificates/rds.pem ] || echo "WARNING: no layers/dependencies/certificates/rds.pem:" \
+	  "connections to the databases are encrypted, but NOT AUTHENTICATED. The way out is in docs/deploy.md, TLS" >&2
 	sam build --cached
 
 .PHONY: deploy-primary

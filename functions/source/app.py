@@ -112,7 +112,7 @@ def _functions(call: Call) -> tuple[Function, ...]:
     source, environment = _source(call), call.environment
     lambdas = clients.at("lambda", source)
     if call.payload.get("plan"):
-        return workload.look(call.plan.functions, lambdas)
+        return workload.look(call.plan.functions, call.context.invoked_function_arn, lambdas)
     named = functions_named(parameters.under(f"{environment.prefix}/config").get("workload-functions", "-"))
     tagging = clients.at("resourcegroupstaggingapi", source)
     return workload.functions(environment.name, named, tagging, lambdas)

@@ -172,7 +172,9 @@ def compare(call: Call) -> Json:
             server, str(call.payload["executed"]), lambda since: binlog.read(host, port, login, kind, since), file
         )
         if lines:
-            place = evidence.keep(bucket, f"divergence/{name}/missing.jsonl", file)
+            # A list for each run: the log that is read grows shorter by the hour, and what is listed of it with it.
+            run = call.execution.rsplit(":", 1)[-1]
+            place = evidence.keep(bucket, f"divergence/{name}/{run}/missing.jsonl", file)
             found = dataclasses.replace(found, evidence=place)
     return as_json(found)
 

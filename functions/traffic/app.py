@@ -34,7 +34,8 @@ def _record(call: Call) -> Record:
 
 
 def _publish(call: Call, seen: Record) -> None:
-    metrics.put(call.environment.name, traffic.measures(seen, call.environment.dr_region), clients.brisk("cloudwatch"))
+    found = traffic.measures(seen, call.environment.dr_region)
+    metrics.put(call.environment.name, found, clients.brisk("cloudwatch"), traffic.NAMESPACE)
 
 
 handler = serve("traffic", {"follow": follow, "move": current(move)})

@@ -16,7 +16,7 @@ def activate(call: Call) -> Json:
     """Switch on what is off, and say whether all functions and triggers are live."""
     plan = call.plan
     lambdas = clients.at("lambda", plan.target)
-    seen = workload.look(plan.functions, lambdas)
+    seen = workload.look(plan.functions, call.context.invoked_function_arn, lambdas)
     live = decide.is_active(seen, call.waited, plan.budgets.workload)
     workload.apply(map(decide.to_active, seen), lambdas)
     return {"done": live, "functions": len(seen), "waited": call.waited}

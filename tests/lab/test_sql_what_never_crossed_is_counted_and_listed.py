@@ -233,7 +233,7 @@ def test_the_deployed_functions_compare_two_regions(deployed: RunningLab) -> Non
         endpoint = databases.shown("dev-db", region)["Endpoint"]
         payload = {
             "action": action,
-            "execution": "arn:of-a-test",
+            "execution": "arn:a-test",
             "database": {"host": endpoint["Address"], "port": endpoint["Port"]},
             **more,
         }
@@ -266,9 +266,9 @@ def test_the_deployed_functions_compare_two_regions(deployed: RunningLab) -> Non
         assert (found["rows"], found["listed"], found["truncated"], found["detail"]) == (2, True, False, "")
         assert found["tables"] == {"app.of_a_test": {"inserted": 2, "updated": 0, "deleted": 0}}
         bucket = f"dev-evidence-{ACCOUNT}-{PRIMARY}"
-        assert found["evidence"] == f"s3://{bucket}/divergence/dev-db-retired-9/missing.jsonl"
+        assert found["evidence"] == f"s3://{bucket}/divergence/dev-db-retired-9/a-test/missing.jsonl"
         s3 = deployed.client("s3", PRIMARY)
-        kept = s3.get_object(Bucket=bucket, Key="divergence/dev-db-retired-9/missing.jsonl")["Body"].read()
+        kept = s3.get_object(Bucket=bucket, Key="divergence/dev-db-retired-9/a-test/missing.jsonl")["Body"].read()
         rows = [json.loads(line)["after"] for line in kept.splitlines() if b'"insert"' in line]
         assert rows == [{"id": 1, "name": "one"}, {"id": 2, "name": "two"}]
         assert len(s3.list_object_versions(Bucket=bucket)["Versions"]) == 2

@@ -60,6 +60,21 @@ def test_buckets_keep_old_versions() -> None:
         assert resource["Properties"]["VersioningConfiguration"] == {"Status": "Enabled"}
 
 
+@pytest.mark.parametrize(("template", "name", "resource"), HOLDERS, ids=ids(HOLDERS))
+def test_what_is_retained_under_a_fixed_name_comes_and_goes_with_no_switch(
+    template: str, name: str, resource: Any
+) -> None:
+    """Switched off it would stay, and switched on again be in its own way. A region's part never changes."""
+    assert resource.get("Condition", "IsDr") in ("IsDr", "IsSource")
+
+
+def test_no_evidence_expires() -> None:
+    """What never crossed is nowhere else once the old database is removed."""
+    bucket = TEMPLATES["storage"]["Resources"]["EvidenceBucket"]["Properties"]
+    asked = {key for rule in bucket["LifecycleConfiguration"]["Rules"] for key in rule} - {"Id", "Status"}
+    assert asked == {"AbortIncompleteMultipartUpload"}
+
+
 def test_backups_are_on_at_the_replica_too() -> None:
     """A replica that was never backed up has to be before it can be promoted in peace."""
     assert TEMPLATES["database"]["Resources"]["Database"]["Properties"]["BackupRetentionPeriod"] == {

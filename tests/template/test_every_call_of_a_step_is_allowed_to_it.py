@@ -17,12 +17,10 @@ SERVICES = (
     "autoscaling", "cloudwatch", "dynamodb", "ec2", "elbv2", "events", "kms", "lambda", "rds",
     "resourcegroupstaggingapi", "s3", "secretsmanager", "sns", "ssm", "stepfunctions",
 )  # fmt: skip
-# Of GetFunction only the tags are read, and they are left out of the answer for whoever may not list them.
 # A snapshot that is to carry tags has to be tagged by whoever takes it.
 # What is asked for by its version, or copied with its tags, needs the rights on those; and only who may list a bucket
 # hears that something is not there.
 IMPLIED = {
-    "GetFunction": {"ListTags"},
     "CreateDBSnapshot": {"AddTagsToResource"},
     "GetObjectTagging": {"GetObjectVersionTagging"},
     "CopyObject": {"GetObjectVersion", "PutObjectTagging", "ListBucket"},

@@ -147,6 +147,27 @@ def test_what_is_not_told_is_not_lost() -> None:
     assert config["DestinationConfig"]["OnFailure"]["Destination"] == {"Fn::GetAtt": ["Undelivered", "Arn"]}
 
 
+PUT_ASIDE = [
+    pytest.param(queue["Properties"]["QueueName"], id=name)
+    for template, name, queue in resources("AWS::SQS::Queue")
+    if template != "workload" and "RedrivePolicy" not in queue["Properties"]
+]
+
+
+@pytest.mark.parametrize("called", PUT_ASIDE)
+def test_what_is_put_aside_is_told_by_an_alarm(called: Any) -> None:
+    """Through a topic, not by a function: it may be the one that could not tell."""
+    (alarm,) = [
+        alarm["Properties"]
+        for _, _, alarm in resources("AWS::CloudWatch::Alarm")
+        if alarm["Properties"].get("Namespace") == "AWS/SQS"
+        and alarm["Properties"]["Dimensions"] == [{"Name": "QueueName", "Value": called}]
+    ]
+    assert alarm["MetricName"] == "ApproximateNumberOfMessagesVisible"
+    (topic,) = alarm["AlarmActions"]
+    assert topic["Ref"] in ("Alarms", "Notifications", "TopicArn")
+
+
 IN_BOTH = {"PairFunction", "ParameterSyncFunction", "SentinelFunction", "SqlFunction", "ImageFunction"}
 
 

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import fnmatch
 import re
 from typing import Any
 
 import pytest
 
-from .templates import MAIN, TEMPLATES, many, resources, statements, steps
+from .templates import MAIN, TEMPLATES, functions, many, resources, statements, steps
 
 # Actions for which IAM knows no resource (Service Authorization Reference). "*" is the only thing to write for them.
 NO_RESOURCE_LEVEL = {
@@ -45,6 +46,7 @@ NO_RESOURCE_LEVEL = {
     "xray:PutTelemetryRecords",
     "xray:PutTraceSegments",
 }
+NAMESPACE = "cloudwatch:namespace"
 CONTROL_PLANES_ELSEWHERE = ("iam", "route53", "cloudformation", "organizations", "account")
 # What a failover changes; everything else it may only look at, or use the key, the lock and the topic for.
 CHANGES = {
@@ -177,6 +179,13 @@ def test_all_resources_only_where_there_is_nothing_narrower(name: str, statement
 
 
 @pytest.mark.parametrize(("name", "statement"), ALLOWED)
+def test_who_puts_figures_puts_no_number_that_moves_traffic(name: str, statement: Any) -> None:
+    if "cloudwatch:PutMetricData" in many(statement["Action"]):
+        held = [keys[NAMESPACE] for keys in statement["Condition"].values() if NAMESPACE in keys]
+        assert held == ["PilotLight/Traffic" if name == "TrafficFunction" else "PilotLight"]
+
+
+@pytest.mark.parametrize(("name", "statement"), ALLOWED)
 def test_what_knows_a_resource_is_not_hidden_among_what_does_not(name: str, statement: Any) -> None:
     if statement.get("Sid", "").startswith("NoResourceLevelPermissions"):
         assert many(statement["Resource"]) == ["*"]
@@ -254,6 +263,29 @@ def test_the_probe_writes_its_own_notes_and_never_the_record() -> None:
     assert [s["Condition"]["ForAllValues:StringEquals"]["dynamodb:LeadingKeys"] for s in writing] == [
         ["watch", "probe", "health"]
     ]
+
+
+WHOSE_NOTES = {
+    ("ProbeFunction", "watch", "probe", "health"),
+    ("SentinelFunction", "posture-${AWS::Region}"),
+    ("SecretsFunction", "secrets"),
+    ("ObjectsFunction", "objects", "objects-switch", "objects-return"),
+    ("DecisionFunction", "decision", "approval"),
+    ("NotifyFunction", "approval"),
+    # The first record, where there is none.
+    ("PairFunction", "switch"),
+}
+
+
+def test_whoever_puts_into_the_state_table_puts_what_is_its_own() -> None:
+    found = set()
+    for name, function in functions().items():
+        for statement in statements(function.get("Policies", [])):
+            table = str(statement["Resource"])
+            if "dynamodb:PutItem" in many(statement["Action"]) and ("StateTable" in table or "-dr-state" in table):
+                keys = statement["Condition"]["ForAllValues:StringEquals"]["dynamodb:LeadingKeys"]
+                found.add((name, *(key["Fn::Sub"] if isinstance(key, dict) else key for key in keys)))
+    assert found == WHOSE_NOTES
 
 
 @pytest.mark.parametrize("name", sorted(REACHES_INTO_THE_PRIMARY))
@@ -432,8 +464,65 @@ def test_the_sync_writes_parameters_of_the_other_region_alone() -> None:
     other = {"Fn::If": ["IsPrimary", {"Ref": "DrRegion"}, {"Ref": "PrimaryRegion"}]}
     assert all(statement["Condition"]["StringEquals"]["aws:RequestedRegion"] == other for statement in writing)
     (denied,) = [statement for statement in statements(policies) if statement["Effect"] == "Deny"]
-    assert set(many(denied["Action"])) == {"ssm:PutParameter", "ssm:DeleteParameters"}
-    assert denied["Resource"]["Fn::Sub"].endswith("parameter/${Environment}/pilotlight/*")
+    # Of no environment, whatever path is named.
+    assert set(many(denied["Action"])) == {action for statement in writing for action in many(statement["Action"])}
+    assert denied["Resource"]["Fn::Sub"].endswith("parameter/*/pilotlight/*")
+
+
+@pytest.mark.parametrize(
+    ("paths", "granted", "refused"),
+    [
+        ("/team", ["/team/x", "/team/a/b"], ["/team-secrets/x", "/teams", "/other/x", "loose"]),
+        ("/team,/a/b", ["/team/x", "/a/b/c"], ["/team-secrets/x", "/a/bc/x", "/a/x"]),
+        ("/", ["/team/x", "loose"], []),
+        ("-", [], ["/team/x", "loose", "/x"]),
+    ],
+)
+def test_a_path_that_is_named_names_what_is_below_it_and_no_neighbour(
+    paths: str, granted: list[str], refused: list[str]
+) -> None:
+    policies = MAIN["Resources"]["ParameterSyncFunction"]["Properties"]["Policies"]
+    found = {statement["Sid"]: statement for statement in statements(policies)}
+    for sid in ("ReadBothSides", "WriteTheOtherSideAlone"):
+        allowed = [part.split(":parameter", 1)[1] for part in _written(found[sid]["Resource"], paths).split(",")]
+        for name in granted:
+            assert any(fnmatch.fnmatchcase(_resource(name), one) for one in allowed), (sid, name)
+        for name in refused:
+            assert not any(fnmatch.fnmatchcase(_resource(name), one) for one in allowed), (sid, name)
+    # Listing a path is asked of the path itself.
+    reading = [
+        part.split(":parameter", 1)[1] for part in _written(found["ReadBothSides"]["Resource"], paths).split(",")
+    ]
+    assert paths == "-" or all(any(fnmatch.fnmatchcase(path, one) for one in reading) for path in paths.split(","))
+
+
+@pytest.mark.parametrize("paths", ["/team/", "/team,/", "//", "team", "/a,", "/a,/b/"])
+def test_paths_are_written_as_the_role_is_made_of_them(paths: str) -> None:
+    pattern = MAIN["Parameters"]["SyncPaths"]["AllowedPattern"]
+    assert not re.search(pattern, paths)
+    assert all(re.search(pattern, good) for good in ("-", "/", "/team", "/team/a.b,/x_y"))
+
+
+def _resource(name: str) -> str:
+    """Say what stands behind ``parameter`` in a parameter's ARN."""
+    return name if name.startswith("/") else f"/{name}"
+
+
+def _written(value: Any, paths: str) -> str:
+    """Write out what CloudFormation makes of a list of resources, with these paths."""
+    match value:
+        case {"Fn::Split": [_, one]} | {"Fn::Sub": str() as one}:
+            return _written(one, paths)
+        case {"Fn::Sub": [text, more]}:
+            for key, inner in more.items():
+                text = text.replace(f"${{{key}}}", _written(inner, paths))
+            return str(text)
+        case {"Fn::If": ["SyncsEverything", yes, no]}:
+            return _written(yes if paths == "/" else no, paths)
+        case {"Fn::Join": [delimiter, {"Fn::Split": [",", {"Ref": "SyncPaths"}]}]}:
+            return str(delimiter).join(paths.split(","))
+    assert isinstance(value, str)
+    return value
 
 
 @pytest.mark.parametrize(("name", "statement"), ALLOWED)

@@ -128,7 +128,8 @@ def test_the_alarm_is_over_exactly_what_the_function_puts(monkeypatch: pytest.Mo
             "provide-client-params.cloudwatch.PutMetricData", lambda params, **_: sent.append(params)
         )
         for active in ("eu-west-1", "eu-central-1"):
-            metrics.put("dev", traffic.measures(Record(active_region=active), "eu-central-1"), client)
+            found = traffic.measures(Record(active_region=active), "eu-central-1")
+            metrics.put("dev", found, client, traffic.NAMESPACE)
     assert len(sent) == 2
     for call in sent:
         assert call["Namespace"] == alarm["Namespace"]
@@ -151,7 +152,8 @@ def test_the_alarm_is_over_exactly_what_the_function_puts(monkeypatch: pytest.Mo
 def test_the_alarm_acts_on_nothing_and_its_silence_is_told() -> None:
     assert not {"AlarmActions", "OKActions", "InsufficientDataActions"} & set(TRAFFIC["Traffic"]["Properties"])
     silent = TRAFFIC["TrafficSilent"]["Properties"]
-    assert silent["MetricName"] == TRAFFIC["Traffic"]["Properties"]["MetricName"]
+    for same in ("Namespace", "MetricName", "Dimensions"):
+        assert silent[same] == TRAFFIC["Traffic"]["Properties"][same]
     assert (silent["Statistic"], silent["TreatMissingData"]) == ("SampleCount", "breaching")
     assert silent["AlarmActions"] == [{"Ref": "TopicArn"}]
 

@@ -26,7 +26,6 @@ NOT_YET = {
     "THE SERVICE MAY BE DOWN: …",
     "gave way to …",
     "was over when it failed",
-    'ALARM: "dev-dr-undelivered"',
 }
 
 

@@ -35,21 +35,24 @@ class Functions:
         self.asked: list[str] = []
         self.off: list[str] = []
         self.tagged: Any = ["tagged"]
+        self.reserved: dict[str, int] = {}
 
     def _known(self, name: str) -> None:
         if name not in (*self.names, *self.errors):
             raise refused("ResourceNotFoundException")
 
-    def get_function(self, FunctionName: str) -> Any:  # noqa: N803 - AWS's own word
-        self._known(FunctionName)
-        return {}
+    def list_tags(self, Resource: str) -> Any:  # noqa: N803 - AWS's own word
+        owner, _, name = Resource.partition(":function:")
+        assert owner == f"arn:aws:lambda:{DR}:123456789012"
+        self._known(name)
+        return {"Tags": {"pilotlight:reserved-concurrency": "7"}}
 
     def get_function_concurrency(self, FunctionName: str) -> Any:  # noqa: N803
         self.asked.append(FunctionName)
         self._known(FunctionName)
         if FunctionName in self.errors:
             raise self.errors[FunctionName]
-        return {}
+        return {"ReservedConcurrentExecutions": self.reserved[FunctionName]} if FunctionName in self.reserved else {}
 
     def put_function_concurrency(self, FunctionName: str, **_: Any) -> None:  # noqa: N803
         if FunctionName.startswith("stubborn"):
@@ -68,6 +71,9 @@ class Functions:
             else {},
         }
         return SimpleNamespace(paginate=lambda **_: [pages[operation]])
+
+
+OWN = "arn:aws:lambda:eu-north-1:123456789012:function:dev-dr-workload"
 
 
 def names(found: tuple[Function, ...]) -> list[str]:
@@ -121,13 +127,24 @@ def test_who_opens_is_told_by_name_what_is_not_there() -> None:
     with pytest.raises(PreconditionFailed, match=told):
         workload.functions("dev", ("gone",), there, there)
     with pytest.raises(PreconditionFailed, match=told):
-        workload.look(("tagged", "gone"), there)
+        workload.look(("tagged", "gone"), OWN, there)
     # Deleted a moment ago, and its tag not yet.
     there.tagged = ["tagged", "gone"]
     assert names(workload.functions("dev", (), there, there)) == ["tagged"]
     broken = Functions("tagged", gone=refused("AccessDeniedException"))
     with pytest.raises(ClientError, match="AccessDenied"):
         workload.functions("dev", ("gone",), broken, broken)
+
+
+def test_who_opens_asks_for_tags_and_for_nothing_else_of_a_function() -> None:
+    """Of its code and its environment, where a team may keep what is secret, it learns nothing."""
+    there = Functions("off", "on")
+    there.reserved = {"off": 0}
+    seen = workload.look(("off", "on"), OWN, there)
+    assert [(each.name, each.reserved_concurrency, each.active_concurrency) for each in seen] == [
+        ("off", 0, 7),
+        ("on", None, None),
+    ]
 
 
 # --- Everybody who closes

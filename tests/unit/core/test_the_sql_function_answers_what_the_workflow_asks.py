@@ -15,7 +15,7 @@ from pilotlight.aws.secret import Credentials
 from pilotlight.errors import FatalError, PreconditionFailed, TransientError
 from pilotlight.sql import binlog
 from tests.unit.core.conftest import Context, load
-from tests.unit.core.samples import event
+from tests.unit.core.samples import EXECUTION, event
 from tests.unit.core.servers import POSITIONS, Fake, server
 from tests.unit.core.test_a_frozen_source_is_quiet_and_its_replica_proves_it import MYSQL_STATUS
 
@@ -156,12 +156,18 @@ def test_an_old_database_is_compared(ask: Asked, monkeypatch: pytest.MonkeyPatch
         "more_tables": 0,
         "listed": True,
         "truncated": False,
-        "evidence": "s3://dev-evidence/divergence/dev-db-retired-3/missing.jsonl",
+        "evidence": "s3://dev-evidence/divergence/dev-db-retired-3/one/missing.jsonl",
         "detail": "",
     }
     assert (asked[0], asked[1], asked[-1]) == ("db.example", 3306, "u:1-8")
-    assert [json.loads(line)["after"] for line in kept.popitem()[1].splitlines()] == [{"id": 1}]
+    assert [json.loads(line)["after"] for text in kept.values() for line in text.splitlines()] == [{"id": 1}]
 
+    # Run again, when the log is shorter: the longer list stays.
+    answer, _ = ask("compare", wanted | {"execution": f"{EXECUTION}-more"}, position=[{"value": "u:1-10"}])
+    assert answer["evidence"] == "s3://dev-evidence/divergence/dev-db-retired-3/one-more/missing.jsonl"
+    assert len(kept) == 2
+
+    kept.clear()
     answer, _ = ask("compare", wanted, position=[{"value": "u:1-8"}])
     assert (answer["transactions"], answer["listed"], answer["evidence"], kept) == (0, True, "", {})
 

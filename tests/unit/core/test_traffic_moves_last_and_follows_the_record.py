@@ -145,7 +145,7 @@ def values(aws: Any) -> list[float]:
 
     now = dt.datetime.now(dt.UTC)
     points = aws("cloudwatch").get_metric_statistics(
-        Namespace="PilotLight",
+        Namespace=traffic.NAMESPACE,
         MetricName=traffic.METRIC,
         Dimensions=[{"Name": "Environment", "Value": "dev"}],
         StartTime=now - dt.timedelta(minutes=5),

@@ -162,9 +162,13 @@ def test_everything_may_be_named(two: Regions, carry: Any) -> None:
     two.configure(sync_paths="/")
     two.put("loose", "v")
     two.put("/prod/x", "v")
-    two.put("/dev/pilotlight/image-id", "ami-12345678")
-    carry("loose", "/prod/x", "/dev/pilotlight/image-id")
-    assert (two.value("loose"), two.value("/prod/x"), two.value("/dev/pilotlight/image-id")) == ("v", "v", None)
+    # Nor what another environment's orchestrator says of this region.
+    own = ("/dev/pilotlight/image-id", "/prod/pilotlight/active-region", "/prod/pilotlight/config/cool-down-seconds")
+    for name in own:
+        two.put(name, "v")
+    carry("loose", "/prod/x", *own)
+    assert (two.value("loose"), two.value("/prod/x")) == ("v", "v")
+    assert [two.value(name) for name in own] == [None, None, None]
 
 
 def test_more_paths_cross_where_they_are_named(two: Regions, carry: Any) -> None:

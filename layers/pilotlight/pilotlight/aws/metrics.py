@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 NAMESPACE = "PilotLight"
 
 
-def put(environment: str, measures: Sequence[Measure], client: Any = None) -> None:
+def put(environment: str, measures: Sequence[Measure], client: Any = None, namespace: str = NAMESPACE) -> None:
     """Put values of this moment, in one call; none for none."""
     if not measures:
         return
     (client or clients.near("cloudwatch")).put_metric_data(
-        Namespace=NAMESPACE,
+        Namespace=namespace,
         MetricData=[
             {
                 "MetricName": measure.name,

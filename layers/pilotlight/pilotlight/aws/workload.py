@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from botocore.exceptions import ClientError
@@ -46,8 +47,13 @@ def functions(
     return tuple(found)
 
 
-def look(names: tuple[str, ...], client: Any = None) -> tuple[Function, ...]:
+def look(names: tuple[str, ...], own: str, client: Any = None) -> tuple[Function, ...]:
     """Read the switches of functions that are known by name.
+
+    Parameters
+    ----------
+    own
+        ARN of the function that asks, which says whose theirs are.
 
     Raises
     ------
@@ -57,7 +63,13 @@ def look(names: tuple[str, ...], client: Any = None) -> tuple[Function, ...]:
     lambdas, found = client or clients.near("lambda"), []
     for name in names:
         with _exists(name, lambdas):
-            found.append(_look(name, lambdas.get_function(FunctionName=name).get("Tags", {}), lambdas))
+            seen = _look(name, {}, lambdas)
+            # Lambda takes 15 calls a second, all functions together: who is on is not asked for its number.
+            if seen.reserved_concurrency == 0:
+                arn = ":".join((*own.split(":")[:3], lambdas.meta.region_name, *own.split(":")[4:6], name))
+                number = _number(lambdas.list_tags(Resource=arn)["Tags"])
+                seen = dataclasses.replace(seen, active_concurrency=number)
+            found.append(seen)
     return tuple(found)
 
 
@@ -162,15 +174,19 @@ def _is_missing(error: Exception) -> bool:
 def _look(name: str, tags: dict[str, str], lambdas: Any) -> Function:
     reserved = lambdas.get_function_concurrency(FunctionName=name).get("ReservedConcurrentExecutions")
     pages = lambdas.get_paginator("list_event_source_mappings").paginate(FunctionName=name)
-    number = tags.get(_CONCURRENCY_TAG, "")
     return Function(
         name=name,
         reserved_concurrency=reserved,
-        active_concurrency=int(number) if number.isdecimal() else None,
+        active_concurrency=_number(tags),
         triggers=tuple(
             Trigger(mapping["UUID"], mapping["State"]) for page in pages for mapping in page["EventSourceMappings"]
         ),
     )
+
+
+def _number(tags: Mapping[str, str]) -> int | None:
+    number = tags.get(_CONCURRENCY_TAG, "")
+    return int(number) if number.isdecimal() else None
 
 
 def apply(changes: Iterable[Change], client: Any = None) -> None:

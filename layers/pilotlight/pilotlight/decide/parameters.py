@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 MARK = "pilotlight:synced"
 _AWS_KEY = "alias/aws/ssm"
 _IMAGE = "aws:ec2:image"
+# Of any environment: two may share an account, and a path. The functions' roles are denied the same.
+_ORCHESTRATORS = re.compile(r"/.+/pilotlight(/.*)?")
 _TIERS = ("Standard", "Intelligent-Tiering", "Advanced")
 
 type Do = Literal["nothing", "create", "update", "replace", "delete", "tag"]
@@ -109,7 +112,7 @@ def under(name: str, path: str) -> bool:
 
 def crosses(name: str, crossing: Crossing, target: str, data_type: str = "text") -> bool:
     """Decide whether a parameter crosses into the target region."""
-    if under(name, "/aws") or under(name, f"/{crossing.environment}/pilotlight") or data_type == _IMAGE:
+    if under(name, "/aws") or _ORCHESTRATORS.fullmatch(name) or data_type == _IMAGE:
         return False
     if any(under(name, path) for path in crossing.exclude):
         return False

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from pilotlight.model import Json, Record
 
 METRIC = "TrafficInDr"
+# Its own: who may put other numbers of ours may not put this one.
+NAMESPACE = "PilotLight/Traffic"
 ROUTE_53, TEAM = "route53", "team"
 # A health check sees the number after this long, and whoever resolved the name keeps the answer for as long again.
 _SEEN = "30 to 90 s"

@@ -26,6 +26,12 @@ _CONNECT_SECONDS = 3
 _ANSWER_SECONDS = 5
 # The bundle of RDS's certificate authorities, put into the layer at build time (see docs/deploy.md).
 _AUTHORITIES = Path("/opt/python/certificates/rds.pem")
+_NEW_AUTHORITIES = (
+    "put RDS's present authorities into layers/dependencies/certificates/rds.pem (docs/deploy.md, TLS), deploy both "
+    "regions, then start again"
+)
+# X509_V_ERR_HOSTNAME_MISMATCH of OpenSSL.
+_ANOTHER_NAME: Final = 62
 
 _EVENT_DOES_NOT_EXIST: Final = 1539
 _NO_PRIVILEGE: Final = (
@@ -181,7 +187,7 @@ def connect(host: str, port: int, credentials: Credentials, authorities: Path = 
     Raises
     ------
     PreconditionFailed
-        The credentials are refused.
+        The credentials are refused; or the server's certificate is, or the authorities that it is held against.
     TransientError
         The server did not answer.
     """
@@ -198,16 +204,39 @@ def connect(host: str, port: int, credentials: Credentials, authorities: Path = 
                 f"{address} refuses the secret's user {credentials.username!r}: "
                 "bring the secret and the database's password together, then start again"
             ) from error
+        if _is_untrusted(error):
+            raise PreconditionFailed(
+                f"{address} shows a certificate that none of the layer's authorities vouches for: {_NEW_AUTHORITIES}. "
+                f"{error}"
+            ) from error
         raise TransientError(f"{address} does not answer: {error}") from error
     return Server(connection, address)
+
+
+def _is_untrusted(error: pymysql.err.OperationalError) -> bool:
+    """Tell a certificate that will not do from a server that is away.
+
+    One that is for another name passes: an instance that was just renamed may still show its old one.
+    """
+    cause = getattr(error, "original_exception", None)
+    return isinstance(cause, ssl.SSLCertVerificationError) and cause.verify_code != _ANOTHER_NAME
 
 
 def settings(
     host: str, port: int, credentials: Credentials, answer_seconds: int, authorities: Path = _AUTHORITIES
 ) -> dict[str, Any]:
-    """Make what PyMySQL is told for a connection over TLS that waits so long for each answer."""
+    """Make what PyMySQL is told for a connection over TLS that waits so long for each answer.
+
+    Raises
+    ------
+    PreconditionFailed
+        There are authorities in the layer, and they cannot be read.
+    """
     if authorities.exists():
-        context = ssl.create_default_context(cafile=authorities)
+        try:
+            context = ssl.create_default_context(cafile=authorities)
+        except ssl.SSLError as error:
+            raise PreconditionFailed(f"{authorities} holds no certificates ({error}): {_NEW_AUTHORITIES}") from error
     else:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname = False
