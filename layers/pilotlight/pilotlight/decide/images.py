@@ -126,6 +126,49 @@ def require(image: Image | None, environment: str, source: str, target: str) -> 
     return image
 
 
+def newer(here: Iterable[Image], there: Iterable[Image]) -> Image | None:
+    """Find an image of one region that is newer than all that the other one could start from; None if none is.
+
+    Of what this machine made alone: of a team's own images nothing tells whether one is the copy of another.
+    """
+    made = newest_complete(image for image in here if mark(image) == PUBLISHED)
+    newest = newest_complete(there)
+    return made if made and (newest is None or moment(made) > moment(newest)) else None
+
+
+def require_newest(
+    here: Iterable[Image], there: Iterable[Image], source: str, target: str, environment: str, dr: str
+) -> None:
+    """Insist that a planned switch takes the application along as it is: its newest image is in the target too.
+
+    The source's database is brought over with the schema that the newest release gave it.
+
+    Parameters
+    ----------
+    here, there
+        Images of the region that is left and of the one that takes over.
+    source, target
+        These two regions.
+    environment, dr
+        Its name, and which region is DR, for the command.
+
+    Raises
+    ------
+    PreconditionFailed
+        The source has a newer one.
+    """
+    one = tuple(there)
+    if missing := newer(here, one):
+        newest = newest_complete(one)
+        has = f"{newest.identifier}, of {moment(newest)}" if newest else "none"
+        raise PreconditionFailed(
+            f"the newest image in {target} is {has}, and {source}, which is active, has a newer one, "
+            f"{missing.identifier}, of {moment(missing)}: {target} would start an application from before. Nothing was "
+            f"changed. Bring it over (make image ENVIRONMENT={environment} DR_REGION={dr}; a run that is under way "
+            'already is waited for), then start again. Or start with {"force": true}: from the older one.'
+        )
+
+
 # --- Whether, and from where to where
 
 
