@@ -41,13 +41,23 @@ def _now() -> dt.datetime:
 
 
 def begin(call: Call) -> Json:
-    """Ask the records whether this region makes images, and be the only one that does."""
+    """Ask the records whether this region makes images, and be the only one that does.
+
+    Input: ``fresh`` goes on with nothing that was left half done; ``only_if_newer`` makes one only where the other
+    region lacks what this one has published.
+    """
     environment = call.environment
     region, other = environment.region, _other(call)
     way = decide.way(region, other, environment.dr_region, _recorded(call, region), _recorded_there(call, other))
     answer = {"region": region, "other": other, "together": way.together, "detail": way.detail}
     if not way.active:
         return answer | {"outcome": "standing-by"}
+    asked = call.payload.get("input") or {}
+    if asked.get("only_if_newer") and not _has_newer(call, way):
+        return answer | {
+            "outcome": "nothing-newer",
+            "detail": way.detail or f"{other} has the newest image of {region}",
+        }
     path = f"{environment.prefix}/config"
     settings = image_settings_from(parameters.under(path, clients.at("ssm", region)), path)
     if holder := _taken(call):
@@ -57,8 +67,14 @@ def begin(call: Call) -> Json:
         "epoch": _epoch(call, together=way.together),
         "keep": settings.keep,
         "copy_minutes": settings.copy_minutes,
-        "fresh": bool((call.payload.get("input") or {}).get("fresh")),
+        "fresh": bool(asked.get("fresh")),
     }
+
+
+def _has_newer(call: Call, way: decide.Way) -> bool:
+    """Whether the other region lacks what this one has published, and can be given it."""
+    region, other = call.environment.region, _other(call)
+    return way.together and decide.newer(_images(call, region), _images(call, other)) is not None
 
 
 def _other(call: Call) -> str:

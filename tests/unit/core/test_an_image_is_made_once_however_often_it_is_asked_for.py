@@ -159,6 +159,18 @@ def test_another_region_s_turn_is_left_to_it(world: World) -> None:
     assert world.ask("begin", input={})["outcome"] == "standing-by"
 
 
+def test_a_run_that_only_carries_what_is_newer_ends_where_nothing_is(world: World) -> None:
+    published(world)
+    begun = world.ask("begin", input={"only_if_newer": True})
+    assert (begun["outcome"], begun["detail"]) == ("nothing-newer", f"{DR} has the newest image of {PRIMARY}")
+    # One that was published alone: there is no copy.
+    world.aws("ec2", DR).deregister_image(ImageId=world.run["copy"])
+    assert world.ask("begin", input={"only_if_newer": True})["outcome"] == "go"
+    # And a region that could not be given it gets none now.
+    world.aws("ssm", DR).delete_parameter(Name="/dev/pilotlight/active-region")
+    assert world.ask("begin", input={"only_if_newer": True})["outcome"] == "nothing-newer"
+
+
 def test_a_second_run_ends_and_one_after_a_killed_run_begins(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     assert world.ask("begin", ONE, input={})["outcome"] == "go"
     second = world.ask("begin", TWO, input={})
