@@ -7,6 +7,7 @@ nothing, whatever wakes it.
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -157,6 +158,7 @@ def synchronise(way: Way, name: str) -> str:
 _PAST = {
     "create": "created", "update": "updated", "replace": "replaced", "delete": "deleted", "tag": "tagged",
 }  # fmt: skip
+_WRITTEN_OVER = ("updated", "replaced", "deleted")
 
 
 def _carry_out(way: Way, change: decide.Change) -> bool:
@@ -293,10 +295,10 @@ def reconcile(call: Call) -> Json:
     """Compare both sides and carry what differs, in the order of names, as far as the time goes.
 
     Payload: ``dry_run`` only says what differs; ``labels`` compares labels too (by itself for few parameters);
-    ``after`` is where an earlier call stopped; ``wait`` says that somebody reads the answer and calls again; ``turned``
-    says that this region's record was just written. Nobody waits for a scheduled one: it goes on by itself, and fails
-    when anything could not be carried. That the other region is lost is no failure of it: it is counted, and the first
-    comparison when it is back carries everything.
+    ``after`` is where an earlier call stopped; ``wait`` says that somebody reads the answer and calls again;
+    ``seconds`` is for how long it carries; ``turned`` says that this region's record was just written. Nobody waits for
+    a scheduled one: it goes on by itself, and fails when anything could not be carried. That the other region is lost
+    is no failure of it: it is counted, and the first comparison when it is back carries everything.
     """
     asked = bool(call.payload.get("wait") or call.payload.get("dry_run"))
     try:
@@ -375,6 +377,7 @@ def _compared(call: Call, way: Way) -> Json:
         if labels and decide.crosses(name, way.crossing, way.target) and decide.known(name, sources, copies)
     ]
     todo = [name for name in sorted({*changes, *named, *refused}) if name > after]
+    until = time.monotonic() + float(payload.get("seconds", math.inf))
     # Listing took a while, and so does writing: a switch in the meantime turns the direction.
     direction = _Direction(call)
     run = _Run(way, direction, labels=labels, dry=bool(payload.get("dry_run")), refused=refused)
@@ -384,7 +387,8 @@ def _compared(call: Call, way: Way) -> Json:
             run.delete([change.name for change in difference.changes if change.do == "delete" and change.name > after])
         for name in todo:
             run.turns_back()
-            if call.context.get_remaining_time_in_millis() < _SPARE_MILLISECONDS or len(run.told) >= _TOLD:
+            spent = call.context.get_remaining_time_in_millis() < _SPARE_MILLISECONDS or time.monotonic() > until
+            if spent or len(run.told) >= _TOLD:
                 break
             run.one(name, changes.get(name), look=name in copies.parameters)
             after = name
@@ -448,6 +452,8 @@ class _Run:
         if ours:
             parameter_store.delete(ours, self._way.destination)
             self.counts["deleted"] += len(ours)
+            for name in ours:
+                self._noted(name, "deleted")
 
     def one(self, name: str, change: decide.Change | None, *, look: bool) -> None:
         """Carry one parameter; if its copy is no longer what was listed, afresh."""
@@ -461,11 +467,19 @@ class _Run:
     def _carry(self, name: str, change: decide.Change | None) -> None:
         # What takes the place of another one deletes it first, so it is looked at afresh.
         if change and (self._labels or change.do == "replace" or not _carry_out(self._way, change)):
-            self.counts[synchronise(self._way, name)] += 1
+            did = synchronise(self._way, name)
         elif change:
-            self.counts[_PAST[change.do]] += 1
-        elif _relabelled(self._way, name):
-            self.counts["labelled"] += 1
+            did = _PAST[change.do]
+        else:
+            did = "labelled" if _relabelled(self._way, name) else ""
+        if did:
+            self.counts[did] += 1
+            self._noted(name, did)
+
+    def _noted(self, name: str, did: str) -> None:
+        """Log what is gone from the other region but for its history: after a loss, what had never crossed."""
+        if did in _WRITTEN_OVER:
+            logger.info("written over", parameter=name, did=did, source=self._way.region, target=self._way.target)
 
     def _tell(self, name: str, change: decide.Change | None, *, look: bool) -> None:
         if change:
@@ -500,7 +514,41 @@ def _relabelled(way: Way, name: str) -> bool:
     return _labels_differ(way, name) and synchronise(way, name) not in ("equal", "left")
 
 
-_serve = serve("parameter-sync", {"carry": carry, "reconcile": reconcile})
+# --- Before a planned switch
+
+
+def bring(call: Call) -> Json:
+    """Carry what the region that a planned switch leaves has and the other one lacks, while it still is the active one.
+
+    Asked of DR's function, the one that the switch can call. Another region's own does the work there.
+    """
+    environment, payload = call.environment, call.payload
+    source, insists = str(payload["source"]), bool(payload.get("insists"))
+    asked = {"wait": True, "seconds": decide.BRING_SECONDS, "after": payload.get("after") or ""}
+    asked |= {"labels": payload["labels"]} if payload.get("labels") is not None else {}
+    try:
+        answer = reconcile(replace(call, payload=asked)) if source == environment.region else _asked_there(call, asked)
+    except (PilotLightError, ClientError, BotoCoreError) as error:
+        if not insists:
+            raise
+        answer = {"outcome": str(faults.sorted_into_family(error)), "done": True}
+    command = f"make sync ENVIRONMENT={environment.name} DR_REGION={environment.dr_region}"
+    left = decide.require_over(answer, source, call.waited, command, insists=insists)
+    return {
+        "done": bool(left) or answer["done"],
+        "left": left,
+        "after": answer.get("after", ""),
+        "labels": answer.get("labels"),
+        "carried": sum(answer.get(done, 0) for done in (*_PAST.values(), "labelled")),
+    }
+
+
+def _asked_there(call: Call, asked: Json) -> Json:
+    client = clients.following("lambda", str(call.payload["source"]))
+    return functions.ask(call.environment.names.parameter_sync, {"action": "reconcile"} | asked, client)
+
+
+_serve = serve("parameter-sync", {"carry": carry, "reconcile": reconcile, "bring": bring})
 
 
 def handler(event: Json, context: Any) -> Json:

@@ -29,6 +29,7 @@ def steps(mode: str, source: str, target: str, method: str, image: str, moves: s
         brought = (f"take a snapshot of {source}'s database, copy it to {target}, restore it there",)
         first = (
             "check that both sides are ready; change nothing if they are not",
+            f"bring the parameters over that {target} lacks; change nothing if one does not cross",
             f"freeze {source}: functions off, database read-only, connections ended",
             *(brought if by_snapshot else ()),
             f"prove that {'what was restored' if by_snapshot else 'the replica'} in {target} has the last write; open "

@@ -9,20 +9,26 @@ from __future__ import annotations
 import dataclasses
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from pilotlight.errors import PreconditionFailed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pilotlight.model import Crossing, Listing, Parameter, ParameterVersion
+    from pilotlight.model import Crossing, Json, Listing, Parameter, ParameterVersion
 
 # On a copy: the region that it came from. Only what carries it is ever deleted.
 MARK = "pilotlight:synced"
 _AWS_KEY = "alias/aws/ssm"
 _IMAGE = "aws:ec2:image"
 _TIERS = ("Standard", "Intelligent-Tiering", "Advanced")
+
+BRING_SECONDS: Final = 240
+"""For how long one call of a planned switch carries; what is left is carried by the next one."""
+BRING_BUDGET: Final = 900
+"""For how long a planned switch brings parameters over, in seconds, before it is refused."""
+_TOLD = 10
 
 type Do = Literal["nothing", "create", "update", "replace", "delete", "tag"]
 
@@ -95,6 +101,51 @@ def standing_by(region: str, other: str, own_record: str, others_record: str | N
             "rewrites its record); the next reconciliation carries everything"
         )
     return ""
+
+
+def require_over(answer: Json, source: str, waited: int, command: str, *, insists: bool) -> str:
+    """Insist that what a planned switch leaves has nothing more that the other region lacks.
+
+    Once the other region is active, it writes over what never crossed: the active side wins.
+
+    Parameters
+    ----------
+    answer
+        What a comparison in the source said.
+    source
+        The region that is left.
+    waited
+        Seconds since the first call of this switch.
+    command
+        What carries everything, for the message.
+    insists
+        Somebody starts all the same, and leaves behind what does not cross.
+
+    Returns
+    -------
+    str
+        What stays behind, where somebody insists; nothing where all is over, or is still being carried.
+
+    Raises
+    ------
+    PreconditionFailed
+        Something did not cross; nothing was closed.
+    """
+    why = ""
+    if answer["outcome"] != "reconciled":
+        why = f"{source} carries no parameters now ({answer.get('detail') or answer['outcome']})"
+    elif answer["failed"]:
+        names = [str(one["name"]) for one in answer["failures"]]
+        more = f" and {len(names) - _TOLD} more" if len(names) > _TOLD else ""
+        why = f"parameters of {source} were not carried: {', '.join(names[:_TOLD])}{more}"
+    elif not answer["done"] and waited >= BRING_BUDGET:
+        why = f"the parameters of {source} are not over after {waited} s"
+    if why and not insists:
+        raise PreconditionFailed(
+            f"{why}. What only {source} has would be written over after the switch. Nothing was changed. `{command}` "
+            'says why; when it carries everything, start again. Or start with {"force": true}: it stays behind.'
+        )
+    return why
 
 
 def roots(crossing: Crossing) -> tuple[str, ...]:
