@@ -98,7 +98,8 @@ def _standing_by(call: Call) -> str:
     name = f"{call.environment.prefix}/active-region"
     own = parameter_store.value(name, clients.steady("ssm", region))
     others = _others_record(name, target) if own == region else None
-    return decide.standing_by(region, target, own or "nothing", others)
+    just_turned = bool(call.payload.get("turned"))
+    return decide.standing_by(region, target, own or "nothing", others, just_turned=just_turned)
 
 
 class _Direction:
@@ -320,11 +321,10 @@ def _count(call: Call, *, unanswered: int) -> None:
 
 def _reconciled(call: Call) -> Json:
     payload = call.payload
-    if not payload.get("dry_run"):
-        _turn(call)
+    active = not payload.get("dry_run") and _turn(call)
     way = _way(call)
     if isinstance(way, str):
-        if payload.get("turned"):
+        if payload.get("turned") and not active:
             _wake_the_active(call)
         return {"outcome": "standing by", "detail": way, "done": True}
     answer = _compared(call, way)
@@ -355,12 +355,13 @@ def _wake_the_active(call: Call) -> None:
         logger.warning("the active region's function was not woken", reason=str(faults.sorted_into_family(error)))
 
 
-def _turn(call: Call) -> None:
-    """Let the rule of this region follow the record. A rule in the wrong state does no harm."""
+def _turn(call: Call) -> bool:
+    """Let the rule of this region follow its record, and say whether that names it. A wrong state does no harm."""
     region = call.environment.region
     active = parameter_store.value(f"{call.environment.prefix}/active-region", clients.steady("ssm", region)) == region
     if rules.switch(call.environment.names.parameter_sync, clients.steady("events", region), on=active):
         logger.info("the rule of this region was switched", on=active)
+    return active
 
 
 def _compared(call: Call, way: Way) -> Json:

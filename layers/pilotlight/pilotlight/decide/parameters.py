@@ -75,7 +75,9 @@ class Difference:
     kept: int
 
 
-def standing_by(region: str, other: str, own_record: str, others_record: str | None) -> str:
+def standing_by(
+    region: str, other: str, own_record: str, others_record: str | None, *, just_turned: bool = False
+) -> str:
     """Say why a region carries nothing now; nothing if it is the one that carries.
 
     Parameters
@@ -84,16 +86,20 @@ def standing_by(region: str, other: str, own_record: str, others_record: str | N
         The region that asks, and the one that it would write into.
     own_record, others_record
         Who is active by the record in each of them; None where there is none yet.
+    just_turned
+        Whether this region's record was just written, so that the other's may be about to follow.
 
     Raises
     ------
     PreconditionFailed
-        The two records disagree. It passes when the other region's is put right.
+        The two records disagree, and not just now. It passes when the other region's is put right.
     """
     if own_record != region:
         return f"{own_record} is recorded as active"
     if others_record is None:
         return f"{other} is not deployed yet"
+    if others_record != region and just_turned:
+        return f"{other} still records {others_record}: when its record follows, it wakes this region"
     if others_record != region:
         raise PreconditionFailed(
             f"{region} records itself as active, and {other} records {others_record}: nothing was carried, or an old "
