@@ -198,23 +198,26 @@ def _label(
     for number, labels in plan.on:
         parameter_store.label(name, number, labels, client)
     if plan.again:
+        decide.require_room(plan, versions)
         _label_anew(way, name, plan.again)
     return True
 
 
 def _label_anew(way: Way, name: str, versions: tuple[ParameterVersion, ...]) -> None:
-    """Write old values once more to have something to label, and the present one after them."""
+    """Write old values once more to have something to label, and the present one after them, before anything else."""
     client = way.destination
     found = parameter_store.read(name, client)
     if found is None:
         return
-    present = found[0]
+    present, written = found[0], []
     try:
         for version in versions:
             old = replace(present, value=version.value, allowed_pattern=version.allowed_pattern)
-            parameter_store.label(name, parameter_store.overwrite(old, client), version.labels, client)
+            written.append((parameter_store.overwrite(old, client), version.labels))
     finally:
         parameter_store.overwrite(present, client)
+    for number, labels in written:
+        parameter_store.label(name, number, labels, client)
 
 
 # --- Events

@@ -29,6 +29,8 @@ BRING_SECONDS: Final = 240
 BRING_BUDGET: Final = 900
 """For how long a planned switch brings parameters over, in seconds, before it is refused."""
 _TOLD = 10
+# Parameter Store keeps so many of each. A new one drops the oldest, and is refused where that has a label.
+_MOST_VERSIONS = 100
 
 type Do = Literal["nothing", "create", "update", "replace", "delete", "tag"]
 
@@ -392,6 +394,35 @@ def labels(
             if version.version in again
         ),
     )
+
+
+def require_room(plan: Labels, copy: tuple[ParameterVersion, ...]) -> None:
+    """Insist that old values can be written anew, and the present one after them: else an old one would stay current.
+
+    Parameters
+    ----------
+    plan
+        What `labels` said, its other part carried out.
+    copy
+        All versions of the copy, oldest first.
+
+    Raises
+    ------
+    PreconditionFailed
+        One of these writings could be refused; nothing was written.
+    """
+    dropped = max(0, len(copy) + len(plan.again) + 1 - _MOST_VERSIONS)
+    off = dict(plan.off)
+    named = {version.version for version in copy if set(version.labels) - set(off.get(version.version, ()))}
+    named |= {number for number, _ in plan.on}
+    if any(version.version in named for version in copy[:dropped]):
+        left = sorted(label for version in plan.again for label in version.labels)
+        raise PreconditionFailed(
+            f"labels were not carried: {', '.join(left)} stands for an older value that the copy never had, and among "
+            f"the oldest of its {len(copy)} versions are labelled ones, which AWS drops for no new one. Its value is "
+            "up to date in the other region. In the active region move the labels of old versions to newer ones, or "
+            "take them off"
+        )
 
 
 def _same(one: ParameterVersion, other: ParameterVersion) -> bool:
