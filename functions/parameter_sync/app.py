@@ -147,7 +147,7 @@ def synchronise(way: Way, name: str) -> str:
         if not decide.crosses_both(name, fact, present, way.crossing, way.target):
             return "left"
         change = decide.change(name, fact, way.copy_of(fact), present)
-        done = change.do if change.do == "nothing" or _carry_out(way, change) else ""
+        done = change.do if change.do == "nothing" or _carry_out(way, change, present) else ""
         labelled = bool(source and done) and _label(way, name, source[1] if source else (), change.do, copy)
         if done == "nothing" and not labelled:
             return "equal"
@@ -162,12 +162,17 @@ _PAST = {
 _WRITTEN_OVER = ("updated", "replaced", "deleted")
 
 
-def _carry_out(way: Way, change: decide.Change) -> bool:
-    """Carry a change out; say whether the copy was still what the change was decided on."""
+def _carry_out(way: Way, change: decide.Change, present: Parameter | None = None) -> bool:
+    """Carry a change out; say whether the copy was still what the change was decided on.
+
+    What takes the place of another one needs that: where the new one is refused, the old one is put back.
+    """
     client, name, wanted = way.destination, change.name, change.parameter
-    if change.do in ("delete", "replace"):
+    if change.do == "replace" and wanted and present:
+        return _replaced(wanted, present, client)
+    if change.do == "delete":
         parameter_store.delete([name], client)
-    if change.do in ("create", "replace") and wanted:
+    if change.do == "create" and wanted:
         return parameter_store.create(wanted, client)
     fresh = True
     if change.do == "update" and wanted:
@@ -175,6 +180,22 @@ def _carry_out(way: Way, change: decide.Change) -> bool:
         fresh = written == change.seen_version + 1
     parameter_store.tag(name, change.tags_on, change.tags_off, client)
     return fresh
+
+
+def _replaced(wanted: Parameter, present: Parameter, client: Any) -> bool:
+    """Make a copy anew, since no API changes a type; say whether it was made.
+
+    A name that was deleted a moment ago may still count as taken: then it was not, and is tried again later.
+    """
+    parameter_store.delete([wanted.name], client)
+    try:
+        return parameter_store.create(wanted, client)
+    except PilotLightError as error:
+        try:
+            parameter_store.create(decide.kept(present), client)
+        except PilotLightError as refused:
+            raise type(error)(f"{error}. It was deleted to be made anew, and is NOT back: {refused}") from None
+        raise
 
 
 def _label(
@@ -458,6 +479,9 @@ class _Run:
             self.counts["deleted"] += len(ours)
             for name in ours:
                 self._noted(name, "deleted")
+            # Of one that was made again just then, the event may have come before this deletion.
+            for name in sorted(parameter_store.existing(ours, self._way.source)):
+                self.counts[synchronise(self._way, name)] += 1
 
     def one(self, name: str, change: decide.Change | None, *, look: bool) -> None:
         """Carry one parameter; if its copy is no longer what was listed, afresh."""

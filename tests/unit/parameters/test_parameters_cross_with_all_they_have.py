@@ -99,6 +99,41 @@ def test_another_type_takes_the_place_of_a_copy(two: Regions, carry: Any) -> Non
     assert (two.get("/dev/app/x")["Type"], two.value("/dev/app/x")) == ("SecureString", "v")
 
 
+@pytest.mark.parametrize("back", [True, False])
+def test_a_copy_whose_successor_is_refused_is_put_back(
+    two: Regions, monkeypatch: pytest.MonkeyPatch, back: bool
+) -> None:
+    two.put("/dev/app/x", "v", Description="d")
+    two.reconcile()
+    before = two.get("/dev/app/x")
+    two.ssm().delete_parameter(Name="/dev/app/x")
+    two.put("/dev/app/x", "v", Type="SecureString")
+    real = parameter_store.create
+
+    def create(parameter: Any, client: Any) -> bool:
+        if parameter.type == "SecureString" or not back:
+            raise FatalError(f"creating {parameter.name}: InvalidKeyId")
+        return real(parameter, client)
+
+    monkeypatch.setattr(parameter_store, "create", create)
+    (failure,) = two.reconcile()["failures"]
+    assert "InvalidKeyId" in failure["reason"]
+    assert ("NOT back" in failure["reason"]) is not back
+    assert two.get("/dev/app/x") == (before if back else None)
+
+
+def test_a_name_that_still_counts_as_taken_is_made_again_later(two: Regions, monkeypatch: pytest.MonkeyPatch) -> None:
+    two.put("/dev/app/x", "v")
+    two.reconcile()
+    two.ssm().delete_parameter(Name="/dev/app/x")
+    two.put("/dev/app/x", "v", Type="SecureString")
+    with monkeypatch.context() as soon:
+        soon.setattr(parameter_store, "create", lambda *_: False)
+        assert two.send("/dev/app/x")["batchItemFailures"]
+    assert two.send("/dev/app/x")["batchItemFailures"] == []
+    assert two.get("/dev/app/x")["Type"] == "SecureString"
+
+
 def test_labels_stand_for_the_same_values(two: Regions, carry: Any) -> None:
     two.put("/dev/app/x", "v1")
     two.put("/dev/app/x", "v2")

@@ -188,6 +188,11 @@ def copy_of(source: Parameter, crossing: Crossing, region: str, target: str) -> 
     return dataclasses.replace(source, value=value, tags=tags, key=key)
 
 
+def kept(copy: Parameter) -> Parameter:
+    """Say what a copy is made of that is put back as it was: AWS's own tags are not ours to give."""
+    return dataclasses.replace(copy, tags={key: text for key, text in copy.tags.items() if not key.startswith("aws:")})
+
+
 def _carried(tag: str) -> bool:
     return tag != MARK and not tag.startswith("aws:")
 
