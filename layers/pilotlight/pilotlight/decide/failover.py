@@ -172,8 +172,13 @@ def begin(
 
 def just_taken(record: Record, now: dt.datetime) -> bool:
     """Whether the lock was taken so lately that its holder may not be known yet to whoever is asked whether it runs."""
+    return lately(record.taken_at, now)
+
+
+def lately(moment: str, now: dt.datetime) -> bool:
+    """Whether an execution that began then may not be known yet to whoever is asked whether it runs."""
     try:
-        return now - dt.datetime.fromisoformat(record.taken_at) < _NOT_YET_KNOWN
+        return now - dt.datetime.fromisoformat(moment) < _NOT_YET_KNOWN
     except (TypeError, ValueError):
         return False
 

@@ -41,6 +41,8 @@ UNFINISHED, PUBLISHED, FAILED = "unfinished", "published", "failed"
 INSTANCE_BUDGET = 900
 # How long an image, and its copy, may take. Seconds of waiting; a copy for which a time was bought has it.
 IMAGE_BUDGET, COPY_BUDGET = 8 * 3600, 50 * 3600
+# For how long one is asked for that EC2 accepts and does not list: it is deleted, or will not come.
+UNLISTED_BUDGET = 900
 _COMING = frozenset({"Pending", "Pending:Wait", "Pending:Proceed", "InService"})
 # How long a half-made image is gone on with. Without a version nothing tells whether a release came in between.
 _ADOPTED_WITH_VERSION = dt.timedelta(hours=24)
@@ -371,6 +373,22 @@ def find_copy(source: Image, there: Iterable[Image]) -> Image | None:
     """Find the copy of an image: one that is there or on its way, before one that failed in this attempt."""
     mine = [image for image in there if image.tags.get(SOURCE_IMAGE) == source.identifier and mark(image) != FAILED]
     return max(mine, key=lambda image: (image.state in ("pending", "available"), image.created), default=None)
+
+
+def require_listed(waited: int, what: str, region: str) -> None:
+    """Insist that what EC2 has accepted is listed before long.
+
+    Raises
+    ------
+    PreconditionFailed
+        It is not: somebody has deregistered it, or EC2 gives an answer of before.
+    """
+    if waited >= UNLISTED_BUDGET:
+        raise PreconditionFailed(
+            f"{what} in {region} was asked for and is not listed after {waited} s: it was deregistered, or never came. "
+            "Nothing was published, and both regions go on with the images they had. See who removes images there; the "
+            "next run makes it anew (make image, or the schedule)."
+        )
 
 
 def has_failed(image: Image) -> bool:
