@@ -576,7 +576,8 @@ def _asked_there(call: Call, asked: Json) -> Json:
     return functions.ask(call.environment.names.parameter_sync, {"action": "reconcile"} | asked, client)
 
 
-_serve = serve("parameter-sync", {"carry": carry, "reconcile": reconcile, "bring": bring})
+# What Parameter Store says when it refuses a value may quote it, and a trace would keep that.
+_serve = serve("parameter-sync", {"carry": carry, "reconcile": reconcile, "bring": bring}, trace_calls=False)
 
 
 def handler(event: Json, context: Any) -> Json:
