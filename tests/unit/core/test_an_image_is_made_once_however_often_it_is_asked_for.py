@@ -372,7 +372,7 @@ def test_one_that_ec2_accepts_and_never_lists_is_given_up(world: World) -> None:
         world.step(action)
     tokens = [copied(world)]
     world.aws("ec2", DR).deregister_image(ImageId=world.run["copy"])
-    late = {"run": world.run, "waited": decide.UNLISTED_BUDGET}
+    late: dict[str, Any] = {"run": world.run, "waited": decide.UNLISTED_BUDGET}
     with pytest.raises(PreconditionFailed, match=f"the copy of {world.run['image']} in {DR} was asked for"):
         world.ask("copy", **late)
     # The next one is another attempt: EC2 would answer the same token with the one that is gone.
