@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
     from lab.world import Lab
 
-_WORKS: Final = "Task"
 _LOOK_EVERY: Final = 0.05
 
 
@@ -40,6 +39,8 @@ class _Holds:
         self._changed = threading.Condition()
         self._wanted: tuple[str, str] | None = None
         self._held: list[str] = []
+        # Whether the task that a thread carries out has succeeded: what was caught has done nothing.
+        self._task = threading.local()
 
     def hold(self, state: str, of: str = "") -> None:
         """Hold the next execution that comes to a state and has this in its ARN, instead of whatever was to be held."""
@@ -58,14 +59,16 @@ class _Holds:
             self._changed.notify_all()
 
     def at_events(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        """Hold before a task's end is noted, and after the beginning of any other state is."""
+        """Hold before the end of a task that succeeded is noted, and after the beginning of any other state is."""
 
         def add(execution: dict[str, Any], kind: str, details: dict[str, Any] | None = None) -> Any:
             told: dict[str, Any] = next(iter((details or {}).values()), {})
-            if kind.endswith("StateExited") and kind.startswith(_WORKS):
+            if kind == "TaskStateExited" and self._task.succeeded:
                 self._wait(execution, told["name"])
             event = original(execution, kind, details)
-            if kind.endswith("StateEntered") and not kind.startswith(_WORKS):
+            if kind in ("TaskStateEntered", "TaskSucceeded"):
+                self._task.succeeded = kind == "TaskSucceeded"
+            elif kind.endswith("StateEntered"):
                 self._wait(execution, told["name"])
             return event
 

@@ -28,9 +28,10 @@ def install(lab: Lab) -> None:
         return region
 
     def cut(region: str, on: bool = True) -> Any:
-        """Cut a region's functions off: they reach its own AWS APIs and its own databases, nothing else."""
+        """Cut a region's functions off: they reach its own AWS APIs, databases and load balancer, nothing else."""
         databases = [each["port"] for each in lab.controls["database"]["list"]() if each["region"] == checked(region)]
-        lab.network.cut(region, [lab.port, *databases] if on else None)
+        door = front_door(lab, region)
+        lab.network.cut(region, [lab.port, *databases, *([door.port] if door else [])] if on else None)
         return lab.network.told()
 
     def probe_path(region: str, on: bool = True) -> Any:

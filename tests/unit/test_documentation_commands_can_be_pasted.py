@@ -40,5 +40,7 @@ def test_make_takes_it_from_the_environment(name: str) -> None:
 def test_make_acts_on_the_environment_that_a_runbook_names(runbook: Path) -> None:
     first = re.search(r"^```sh\n(.*?)^```", runbook.read_text(), re.MULTILINE | re.DOTALL)
     assert first
+    # The AWS CLI that `make setup` has installed, in a shell that has none.
+    assert "export PATH=$PWD/.venv/bin:$PATH" in first[1]
     for name, ours in MAKE.items():
         assert re.search(rf"^export .*\b{name}=\${ours}\b", first[1], re.MULTILINE)

@@ -38,6 +38,25 @@ def test_a_link_leads_to_a_page_and_a_heading(page: Path, target: str) -> None:
         assert anchor in _anchors(destination)
 
 
+# What the product itself says in mails, alarms and messages: `docs/page.md, Heading`.
+SAYS = re.compile(r"(docs/[\w/-]+\.md)(?:, '?((?:\d\. )?[A-Z][\w ]+))?")
+NAMED = [
+    (source, *named)
+    for place in ("layers/pilotlight", "functions", "scripts", "statemachine", "infra")
+    for source in sorted((PROJECT / place).rglob("*.*"))
+    if source.suffix in (".py", ".json", ".yaml")
+    for named in SAYS.findall(source.read_text())
+]
+
+
+@pytest.mark.parametrize(
+    ("page", "heading"), [pytest.param(*named[1:], id=f"{named[0].stem}:{' '.join(named[1:])}") for named in NAMED]
+)
+def test_a_page_and_a_heading_that_a_message_names_exist(page: str, heading: str) -> None:
+    assert (PROJECT / page).exists()
+    assert not heading or re.search(rf"^#+ {re.escape(heading)}$", (PROJECT / page).read_text(), re.MULTILINE)
+
+
 @pytest.mark.parametrize("decision", sorted((PROJECT / "docs/adr").glob("0*.md")), ids=lambda path: path.stem)
 def test_a_decision_is_in_the_index(decision: Path) -> None:
     assert f"({decision.name})" in (PROJECT / "docs/adr/README.md").read_text()

@@ -156,15 +156,22 @@ class Operator:
         found = self.until(seen, "it is held", 240)
         return "" if found == "ended" else found
 
+    def let_go(self) -> None:
+        """Let what is held go on, and hold none."""
+        self.lab.control("executions", "let-go")
+
     def kill(self, state: str, machine: str = MACHINE, part: str = "", **fields: Any) -> str:
         """Start, and stop it where a state's work is done and nobody has noted it; return the ARN of what was in it."""
         self.hold(state, machine, part)
         arn = self.start(machine, **fields)
-        held = self.held(arn)
-        assert held, (state, self.end_of(arn).cause)
-        assert self.stop(arn), state
-        self.lab.control("executions", "let-go")
-        assert self.end_of(held).status == "ABORTED", state
+        try:
+            held = self.held(arn)
+            assert held, (state, self.end_of(arn).cause)
+            assert self.stop(arn), state
+            # A part is stopped by whoever watches it: held until then, it does nothing more.
+            assert self.end_of(held).status == "ABORTED", state
+        finally:
+            self.let_go()
         return held
 
     def stop(self, arn: str) -> bool:

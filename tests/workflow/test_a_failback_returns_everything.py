@@ -97,7 +97,6 @@ def test_the_primary_comes_back_and_is_protected_first(operator: Operator) -> No
     ended = operator.end_of(operator.start(REPROTECT), 240)
     assert ended.status == "SUCCEEDED", ended.cause
     operator.lab.set_scale(20)
-    deployments_change_nothing(operator, PRIMARY, DR)
 
 
 def test_the_service_returns_under_writes_and_no_promised_one_is_lost(operator: Operator) -> None:

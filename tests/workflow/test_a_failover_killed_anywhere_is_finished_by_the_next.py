@@ -9,8 +9,9 @@ DEADLY = (
     "Plan",
     "Close the primary if it answers",
     "Apply what was received",
-    "Promote the database",
+    # Before the promotion, which goes on meanwhile: the next start may find it over.
     "Give the promotion time",
+    "Promote the database",
     "Pin the image",
     "Raise the capacity",
     "Switch the functions on",

@@ -161,9 +161,11 @@ def test_killed_in_whatever_state_the_next_start_goes_on(operator: Operator) -> 
 
 
 def test_the_standbys_region_is_lost_again_in_the_middle(operator: Operator) -> None:
+    operator.hold("Give the replica time", REPROTECT)
     arn = operator.start(REPROTECT)
-    assert operator.reaches(arn, "Give the replica time") == "entered"
+    assert operator.held(arn)
     operator.lab.lose(PRIMARY, "refuse")
+    operator.let_go()
     ended = operator.end_of(arn)
     assert ended.status == "FAILED"
     assert operator.record()["lock"] == "failed"
@@ -223,8 +225,6 @@ def test_a_second_start_touches_nothing(operator: Operator) -> None:
 
 def test_a_deployment_sees_no_change_of_the_database(operator: Operator) -> None:
     before = operator.posture(PRIMARY), instances(operator), instances(operator, DR)
-    for region in (PRIMARY, DR):
-        assert "No changes to deploy" in operator.lab.deploy(region)
     # A change that runs through most stacks.
     operator.lab.deploy(PRIMARY, LogRetentionDays="30")
     assert (operator.posture(PRIMARY), instances(operator), instances(operator, DR)) == before

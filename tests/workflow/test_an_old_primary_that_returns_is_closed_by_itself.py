@@ -72,9 +72,11 @@ def now(operator: Operator) -> float:
 def stray_clients(operator: Operator, name: str) -> Iterator[tuple[Clients, Writer]]:
     """Let clients of the application, and a connection past it, write in the primary."""
     with Clients(operator, PRIMARY, threads=2) as clients, Writer(operator, name) as writer:
-        operator.until(lambda: clients.promised and writer.last_at, "the primary takes writes", 120)
-        yield clients, writer
-    STRAYS.update(clients.promised)
+        try:
+            operator.until(lambda: clients.promised and writer.last_at, "the primary takes writes", 120)
+            yield clients, writer
+        finally:
+            STRAYS.update(clients.promised)
 
 
 def cut_off(operator: Operator, *, on: bool) -> None:
@@ -229,7 +231,6 @@ def test_it_returns_while_dr_promotes(operator: Operator) -> None:
         operator.until(lambda: len(clients.promised) > so_far, "the primary still takes writes")
         cut_off(operator, on=False)
         stays_closed(operator, clients, writer, now(operator))
-    assert operator.record()["active_region"] == PRIMARY or operator.record()["since"]
     # It goes on meanwhile, and is stopped where it would prove that it serves.
     assert operator.held(arn)
     assert operator.stop(arn)

@@ -66,14 +66,16 @@ def test_without_an_image_nothing_is_touched_and_the_way_to_one_is_told(operator
 
 def test_a_backup_that_does_not_end_is_named(operator: Operator) -> None:
     budget = operator.set("promotion-budget-seconds", 20)
-    operator.lab.control("database", "back-up", region=DR, identifier="dev-db", seconds=400)
+    operator.lab.control("database", "back-up", region=DR, identifier="dev-db", seconds=4000)
     ended = operator.fail_over()
     assert (ended.status, ended.error) == ("FAILED", "PreconditionFailed")
     for told in ("'backing-up'", "wait for the backup to end", "start the failover again"):
         assert told in ended.cause
     assert operator.database()["ReadReplicaSourceDBInstanceIdentifier"]
     assert operator.record()["active_region"] == PRIMARY
+    operator.lab.set_scale(1000)
     operator.until(lambda: operator.database()["DBInstanceStatus"] == "available", "the backup ends")
+    operator.lab.set_scale(20)
     operator.set("promotion-budget-seconds", budget)
 
 
@@ -125,7 +127,6 @@ def test_a_second_failover_ends_well_without_touching_anything(operator: Operato
 
 def test_a_deployment_while_failed_over_changes_no_posture(operator: Operator) -> None:
     before, created = operator.posture(), operator.database()["InstanceCreateTime"]
-    assert "No changes to deploy" in operator.lab.deploy(DR)
     # A change that runs through most stacks, and one of the launch template.
     operator.lab.deploy(DR, LogRetentionDays="30", InstanceType="t3.medium")
     after = operator.posture()

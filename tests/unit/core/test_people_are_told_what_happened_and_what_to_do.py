@@ -119,7 +119,7 @@ def test_a_failure_says_who_is_active_and_how_to_go_on() -> None:
     ("mode", "target", "order", "page"),
     [
         ("ungraceful", DR, "failover", "docs/runbooks/failover.md, 5. After a failure"),
-        ("graceful", DR, "switchover", "docs/runbooks/failover.md, 9. A planned switchover"),
+        ("graceful", DR, "switchover", "docs/runbooks/switchover.md, When it fails"),
         ("graceful", PRIMARY, "failback", "docs/runbooks/failback.md, 5. When it stops"),
         ("reprotect", PRIMARY, "reprotect", "docs/runbooks/reprotect.md, 5. After a failure"),
     ],

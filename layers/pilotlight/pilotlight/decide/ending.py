@@ -117,7 +117,7 @@ def _switch(
     if asked.get("mode") != GRACEFUL:
         return lines, "failover", "docs/runbooks/failover.md, 5. After a failure"
     if asked.get("target", regions[1]) == regions[1]:
-        return lines, "switchover", "docs/runbooks/failover.md, 9. A planned switchover"
+        return lines, "switchover", "docs/runbooks/switchover.md, When it fails"
     return lines, _back(asked), "docs/runbooks/failback.md, 5. When it stops"
 
 

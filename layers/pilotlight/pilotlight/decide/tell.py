@@ -57,7 +57,7 @@ def again(record: Record, environment: str, dr: str) -> tuple[str, str]:
         # A failback goes on with the switch where one is not finished.
         method = " (and METHOD=snapshot, if it was by snapshot)"
         return make("failback", environment, dr) + method, "docs/runbooks/failback.md, 5. When it stops"
-    return make("switchover", environment, dr), "docs/runbooks/failover.md, 9. A planned switchover"
+    return make("switchover", environment, dr), "docs/runbooks/switchover.md, When it fails"
 
 
 def already_active(record: Record) -> str:
