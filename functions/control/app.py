@@ -74,13 +74,14 @@ def plan(call: Call) -> Json:
     # Only what a snapshot is taken of is looked at in the region that is left: that one may be lost.
     by_snapshot = method == request.SNAPSHOT
     gib = snapshots.allocated_gib(names.database, _there(seen.source)("rds")) if by_snapshot else 0
-    return as_json(
+    ours = compute.images(environment.name, there("ec2"))
+    planned = as_json(
         failover.plan(
             seen,
             environment.name,
             settings,
             found,
-            images.newest_complete(compute.images(environment.name, there("ec2"))),
+            images.newest_complete(ours),
             compute.group(names.group, there("autoscaling")),
             compute.door(names.load_balancer, there("elbv2")),
             workload.functions(
@@ -93,6 +94,11 @@ def plan(call: Call) -> Json:
             now=_now(),
         )
     )
+    # Past the point of no return there is only the way on, and what is left may be lost.
+    if seen.mode == request.GRACEFUL and not seen.promotion and not call.payload.get("insists"):
+        left = compute.images(environment.name, _there(seen.source)("ec2"))
+        images.require_newest(left, ours, seen.source, seen.target, environment.name, environment.dr_region)
+    return planned
 
 
 def record(call: Call) -> Json:

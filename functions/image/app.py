@@ -16,7 +16,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from pilotlight.aws import clients, compute, executions, faults, images, metrics, notes, notify, parameters, rules
 from pilotlight.aws.record import Store
 from pilotlight.config import image_settings_from
-from pilotlight.decide import ending
+from pilotlight.decide import ending, failover
 from pilotlight.decide import images as decide
 from pilotlight.errors import PreconditionFailed, TransientError
 from pilotlight.model import Measure
@@ -41,13 +41,23 @@ def _now() -> dt.datetime:
 
 
 def begin(call: Call) -> Json:
-    """Ask the records whether this region makes images, and be the only one that does."""
+    """Ask the records whether this region makes images, and be the only one that does.
+
+    Input: ``fresh`` goes on with nothing that was left half done; ``only_if_newer`` makes one only where the other
+    region lacks what this one has published.
+    """
     environment = call.environment
     region, other = environment.region, _other(call)
     way = decide.way(region, other, environment.dr_region, _recorded(call, region), _recorded_there(call, other))
     answer = {"region": region, "other": other, "together": way.together, "detail": way.detail}
     if not way.active:
         return answer | {"outcome": "standing-by"}
+    asked = call.payload.get("input") or {}
+    if asked.get("only_if_newer") and not _has_newer(call, way):
+        return answer | {
+            "outcome": "nothing-newer",
+            "detail": way.detail or f"{other} has the newest image of {region}",
+        }
     path = f"{environment.prefix}/config"
     settings = image_settings_from(parameters.under(path, clients.at("ssm", region)), path)
     if holder := _taken(call):
@@ -57,8 +67,14 @@ def begin(call: Call) -> Json:
         "epoch": _epoch(call, together=way.together),
         "keep": settings.keep,
         "copy_minutes": settings.copy_minutes,
-        "fresh": bool((call.payload.get("input") or {}).get("fresh")),
+        "fresh": bool(asked.get("fresh")),
     }
+
+
+def _has_newer(call: Call, way: decide.Way) -> bool:
+    """Whether the other region lacks what this one has published, and can be given it."""
+    region, other = call.environment.region, _other(call)
+    return way.together and decide.newer(_images(call, region), _images(call, other)) is not None
 
 
 def _other(call: Call) -> str:
@@ -91,9 +107,11 @@ def _taken(call: Call) -> str:
         holder = str(seen.get("holder", ""))
         if holder == call.execution:
             return ""
-        if executions.is_running(holder, clients.near("stepfunctions")):
+        just_taken = failover.lately(str(seen.get("taken_at", "")), _now())
+        if executions.is_running(holder, clients.near("stepfunctions"), absent=just_taken):
             return holder
-        if notes.replace(table, _RUN, seen, {"holder": call.execution}, clients.near("dynamodb")):
+        taken = {"holder": call.execution, "taken_at": _now().isoformat(timespec="seconds")}
+        if notes.replace(table, _RUN, seen, taken, clients.near("dynamodb")):
             return ""
     raise TransientError(f"who makes images in {call.environment.region} changes faster than it can be read: try again")
 
@@ -107,13 +125,26 @@ def _epoch(call: Call, *, together: bool) -> int:
     return Store(environment.state_table, environment.primary_region, there).read().epoch
 
 
-def _require_turn(call: Call) -> None:
-    region = call.environment.region
-    if (active := _recorded(call, region)) != region:
+def _require_turn(call: Call) -> decide.Way:
+    """Insist that this region still makes images, and this run for it; say whether the other one still takes part.
+
+    Both records are asked, as in the beginning: hours may have passed.
+    """
+    environment = call.environment
+    region, other = environment.region, _other(call)
+    way = decide.way(region, other, environment.dr_region, _recorded(call, region), _recorded_there(call, other))
+    if not way.active:
         raise PreconditionFailed(
-            f"{active} has become the active region meanwhile: this run of {region} is given up, and published nothing "
-            f"more. {active} makes its own images"
+            f"{way.detail} by now: this run of {region} is given up, and published nothing more. The active region "
+            "makes its own images"
         )
+    holder = str(notes.read(environment.names.image, _RUN, clients.near("dynamodb")).get("holder", ""))
+    if holder != call.execution:
+        raise PreconditionFailed(
+            f"another run makes images in {region} by now ({holder or 'none is noted'}): this one is given up, and "
+            "published nothing more"
+        )
+    return way
 
 
 # --- The image
@@ -162,6 +193,7 @@ def make(call: Call) -> Json:
     found = decide.find_made(run["pair"], _images(call, region))
     if found is None:
         _require_turn(call)
+        decide.require_listed(call.waited, f"image {run['pair']}", region)
         given = decide.tags(environment.name, run["pair"], run["instance"], run["version"], region, run["epoch"])
         made = images.create(run["instance"], run["pair"], given, ec2)
         return {"done": False, "image": made}
@@ -179,6 +211,10 @@ def copy(call: Call) -> Json:
     found = decide.find_copy(source, _images(call, other))
     if found is None:
         _require_turn(call)
+        if call.waited >= decide.UNLISTED_BUDGET:
+            # EC2 answers the same token with the same copy, for ever.
+            images.note(source.identifier, {decide.TRIES: decide.next_try(source)}, clients.at("ec2", region))
+        decide.require_listed(call.waited, f"the copy of {source.identifier}", other)
         made = images.copy(
             source.identifier,
             region,
@@ -218,16 +254,19 @@ def check(call: Call) -> Json:
 
 
 def publish(call: Call) -> Json:
-    """Make the image and its copy the current ones of their regions: the copy first, it is what is missing else."""
-    _require_turn(call)
-    run = call.payload["run"]
-    both = {run["other"]: run["copy"]} if run["together"] else {}
+    """Make the image and its copy the current ones of their regions: the copy first, it is what is missing else.
+
+    A region that is lost by now, or takes itself for the active one, is left out.
+    """
+    way, run = _require_turn(call), call.payload["run"]
+    together = bool(run["together"]) and way.together
+    both = {run["other"]: run["copy"]} if together else {}
     both |= {run["region"]: run["image"]}
     for region, image in both.items():
         # Marked before it is named: what the parameter names is never unfinished.
         images.note(image, {decide.MARK: decide.PUBLISHED, decide.CREATED: run["created"]}, clients.at("ec2", region))
         parameters.put(f"{call.environment.prefix}/image-id", image, clients.at("ssm", region))
-    return {"published": both}
+    return {"published": both, "together": together, "detail": way.detail or run.get("detail", "")}
 
 
 # --- What is left
@@ -236,9 +275,8 @@ def publish(call: Call) -> Json:
 def prune(call: Call) -> Json:
     """Remove what this machine made and nobody needs, in both regions; without the other one, nothing."""
     run = call.payload["run"]
-    if not run["together"]:
+    if not (run["together"] and _require_turn(call).together):
         return {"images": [], "snapshots": [], "problems": []}
-    _require_turn(call)
     regions = (run["region"], run["other"])
     kept = [_kept(call, region) for region in regions]
     gone, problems, deleted = decide.removable(kept[0], kept[1], run["keep"], run["pair"]), [], []

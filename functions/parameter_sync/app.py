@@ -7,6 +7,7 @@ nothing, whatever wakes it.
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -97,7 +98,8 @@ def _standing_by(call: Call) -> str:
     name = f"{call.environment.prefix}/active-region"
     own = parameter_store.value(name, clients.steady("ssm", region))
     others = _others_record(name, target) if own == region else None
-    return decide.standing_by(region, target, own or "nothing", others)
+    just_turned = bool(call.payload.get("turned"))
+    return decide.standing_by(region, target, own or "nothing", others, just_turned=just_turned)
 
 
 class _Direction:
@@ -145,7 +147,7 @@ def synchronise(way: Way, name: str) -> str:
         if not decide.crosses_both(name, fact, present, way.crossing, way.target):
             return "left"
         change = decide.change(name, fact, way.copy_of(fact), present)
-        done = change.do if change.do == "nothing" or _carry_out(way, change) else ""
+        done = change.do if change.do == "nothing" or _carry_out(way, change, present) else ""
         labelled = bool(source and done) and _label(way, name, source[1] if source else (), change.do, copy)
         if done == "nothing" and not labelled:
             return "equal"
@@ -157,14 +159,20 @@ def synchronise(way: Way, name: str) -> str:
 _PAST = {
     "create": "created", "update": "updated", "replace": "replaced", "delete": "deleted", "tag": "tagged",
 }  # fmt: skip
+_WRITTEN_OVER = ("updated", "replaced", "deleted")
 
 
-def _carry_out(way: Way, change: decide.Change) -> bool:
-    """Carry a change out; say whether the copy was still what the change was decided on."""
+def _carry_out(way: Way, change: decide.Change, present: Parameter | None = None) -> bool:
+    """Carry a change out; say whether the copy was still what the change was decided on.
+
+    What takes the place of another one needs that: where the new one is refused, the old one is put back.
+    """
     client, name, wanted = way.destination, change.name, change.parameter
-    if change.do in ("delete", "replace"):
+    if change.do == "replace" and wanted and present:
+        return _replaced(wanted, present, client)
+    if change.do == "delete":
         parameter_store.delete([name], client)
-    if change.do in ("create", "replace") and wanted:
+    if change.do == "create" and wanted:
         return parameter_store.create(wanted, client)
     fresh = True
     if change.do == "update" and wanted:
@@ -172,6 +180,22 @@ def _carry_out(way: Way, change: decide.Change) -> bool:
         fresh = written == change.seen_version + 1
     parameter_store.tag(name, change.tags_on, change.tags_off, client)
     return fresh
+
+
+def _replaced(wanted: Parameter, present: Parameter, client: Any) -> bool:
+    """Make a copy anew, since no API changes a type; say whether it was made.
+
+    A name that was deleted a moment ago may still count as taken: then it was not, and is tried again later.
+    """
+    parameter_store.delete([wanted.name], client)
+    try:
+        return parameter_store.create(wanted, client)
+    except PilotLightError as error:
+        try:
+            parameter_store.create(decide.kept(present), client)
+        except PilotLightError as refused:
+            raise type(error)(f"{error}. It was deleted to be made anew, and is NOT back: {refused}") from None
+        raise
 
 
 def _label(
@@ -195,23 +219,26 @@ def _label(
     for number, labels in plan.on:
         parameter_store.label(name, number, labels, client)
     if plan.again:
+        decide.require_room(plan, versions)
         _label_anew(way, name, plan.again)
     return True
 
 
 def _label_anew(way: Way, name: str, versions: tuple[ParameterVersion, ...]) -> None:
-    """Write old values once more to have something to label, and the present one after them."""
+    """Write old values once more to have something to label, and the present one after them, before anything else."""
     client = way.destination
     found = parameter_store.read(name, client)
     if found is None:
         return
-    present = found[0]
+    present, written = found[0], []
     try:
         for version in versions:
             old = replace(present, value=version.value, allowed_pattern=version.allowed_pattern)
-            parameter_store.label(name, parameter_store.overwrite(old, client), version.labels, client)
+            written.append((parameter_store.overwrite(old, client), version.labels))
     finally:
         parameter_store.overwrite(present, client)
+    for number, labels in written:
+        parameter_store.label(name, number, labels, client)
 
 
 # --- Events
@@ -293,10 +320,10 @@ def reconcile(call: Call) -> Json:
     """Compare both sides and carry what differs, in the order of names, as far as the time goes.
 
     Payload: ``dry_run`` only says what differs; ``labels`` compares labels too (by itself for few parameters);
-    ``after`` is where an earlier call stopped; ``wait`` says that somebody reads the answer and calls again; ``turned``
-    says that this region's record was just written. Nobody waits for a scheduled one: it goes on by itself, and fails
-    when anything could not be carried. That the other region is lost is no failure of it: it is counted, and the first
-    comparison when it is back carries everything.
+    ``after`` is where an earlier call stopped; ``wait`` says that somebody reads the answer and calls again;
+    ``seconds`` is for how long it carries; ``turned`` says that this region's record was just written. Nobody waits for
+    a scheduled one: it goes on by itself, and fails when anything could not be carried. That the other region is lost
+    is no failure of it: it is counted, and the first comparison when it is back carries everything.
     """
     asked = bool(call.payload.get("wait") or call.payload.get("dry_run"))
     try:
@@ -318,11 +345,10 @@ def _count(call: Call, *, unanswered: int) -> None:
 
 def _reconciled(call: Call) -> Json:
     payload = call.payload
-    if not payload.get("dry_run"):
-        _turn(call)
+    active = not payload.get("dry_run") and _turn(call)
     way = _way(call)
     if isinstance(way, str):
-        if payload.get("turned"):
+        if payload.get("turned") and not active:
             _wake_the_active(call)
         return {"outcome": "standing by", "detail": way, "done": True}
     answer = _compared(call, way)
@@ -353,12 +379,13 @@ def _wake_the_active(call: Call) -> None:
         logger.warning("the active region's function was not woken", reason=str(faults.sorted_into_family(error)))
 
 
-def _turn(call: Call) -> None:
-    """Let the rule of this region follow the record. A rule in the wrong state does no harm."""
+def _turn(call: Call) -> bool:
+    """Let the rule of this region follow its record, and say whether that names it. A wrong state does no harm."""
     region = call.environment.region
     active = parameter_store.value(f"{call.environment.prefix}/active-region", clients.steady("ssm", region)) == region
     if rules.switch(call.environment.names.parameter_sync, clients.steady("events", region), on=active):
         logger.info("the rule of this region was switched", on=active)
+    return active
 
 
 def _compared(call: Call, way: Way) -> Json:
@@ -375,6 +402,7 @@ def _compared(call: Call, way: Way) -> Json:
         if labels and decide.crosses(name, way.crossing, way.target) and decide.known(name, sources, copies)
     ]
     todo = [name for name in sorted({*changes, *named, *refused}) if name > after]
+    until = time.monotonic() + float(payload.get("seconds", math.inf))
     # Listing took a while, and so does writing: a switch in the meantime turns the direction.
     direction = _Direction(call)
     run = _Run(way, direction, labels=labels, dry=bool(payload.get("dry_run")), refused=refused)
@@ -384,7 +412,8 @@ def _compared(call: Call, way: Way) -> Json:
             run.delete([change.name for change in difference.changes if change.do == "delete" and change.name > after])
         for name in todo:
             run.turns_back()
-            if call.context.get_remaining_time_in_millis() < _SPARE_MILLISECONDS or len(run.told) >= _TOLD:
+            spent = call.context.get_remaining_time_in_millis() < _SPARE_MILLISECONDS or time.monotonic() > until
+            if spent or len(run.told) >= _TOLD:
                 break
             run.one(name, changes.get(name), look=name in copies.parameters)
             after = name
@@ -448,6 +477,11 @@ class _Run:
         if ours:
             parameter_store.delete(ours, self._way.destination)
             self.counts["deleted"] += len(ours)
+            for name in ours:
+                self._noted(name, "deleted")
+            # Of one that was made again just then, the event may have come before this deletion.
+            for name in sorted(parameter_store.existing(ours, self._way.source)):
+                self.counts[synchronise(self._way, name)] += 1
 
     def one(self, name: str, change: decide.Change | None, *, look: bool) -> None:
         """Carry one parameter; if its copy is no longer what was listed, afresh."""
@@ -461,11 +495,19 @@ class _Run:
     def _carry(self, name: str, change: decide.Change | None) -> None:
         # What takes the place of another one deletes it first, so it is looked at afresh.
         if change and (self._labels or change.do == "replace" or not _carry_out(self._way, change)):
-            self.counts[synchronise(self._way, name)] += 1
+            did = synchronise(self._way, name)
         elif change:
-            self.counts[_PAST[change.do]] += 1
-        elif _relabelled(self._way, name):
-            self.counts["labelled"] += 1
+            did = _PAST[change.do]
+        else:
+            did = "labelled" if _relabelled(self._way, name) else ""
+        if did:
+            self.counts[did] += 1
+            self._noted(name, did)
+
+    def _noted(self, name: str, did: str) -> None:
+        """Log what is gone from the other region but for its history: after a loss, what had never crossed."""
+        if did in _WRITTEN_OVER:
+            logger.info("written over", parameter=name, did=did, source=self._way.region, target=self._way.target)
 
     def _tell(self, name: str, change: decide.Change | None, *, look: bool) -> None:
         if change:
@@ -500,7 +542,42 @@ def _relabelled(way: Way, name: str) -> bool:
     return _labels_differ(way, name) and synchronise(way, name) not in ("equal", "left")
 
 
-_serve = serve("parameter-sync", {"carry": carry, "reconcile": reconcile})
+# --- Before a planned switch
+
+
+def bring(call: Call) -> Json:
+    """Carry what the region that a planned switch leaves has and the other one lacks, while it still is the active one.
+
+    Asked of DR's function, the one that the switch can call. Another region's own does the work there.
+    """
+    environment, payload = call.environment, call.payload
+    source, insists = str(payload["source"]), bool(payload.get("insists"))
+    asked = {"wait": True, "seconds": decide.BRING_SECONDS, "after": payload.get("after") or ""}
+    asked |= {"labels": payload["labels"]} if payload.get("labels") is not None else {}
+    try:
+        answer = reconcile(replace(call, payload=asked)) if source == environment.region else _asked_there(call, asked)
+    except (PilotLightError, ClientError, BotoCoreError) as error:
+        if not insists:
+            raise
+        answer = {"outcome": str(faults.sorted_into_family(error)), "done": True}
+    command = f"make sync ENVIRONMENT={environment.name} DR_REGION={environment.dr_region}"
+    left = decide.require_over(answer, source, call.waited, command, insists=insists)
+    return {
+        "done": bool(left) or answer["done"],
+        "left": left,
+        "after": answer.get("after", ""),
+        "labels": answer.get("labels"),
+        "carried": sum(answer.get(done, 0) for done in (*_PAST.values(), "labelled")),
+    }
+
+
+def _asked_there(call: Call, asked: Json) -> Json:
+    client = clients.following("lambda", str(call.payload["source"]))
+    return functions.ask(call.environment.names.parameter_sync, {"action": "reconcile"} | asked, client)
+
+
+# What Parameter Store says when it refuses a value may quote it, and a trace would keep that.
+_serve = serve("parameter-sync", {"carry": carry, "reconcile": reconcile, "bring": bring}, trace_calls=False)
 
 
 def handler(event: Json, context: Any) -> Json:

@@ -24,7 +24,7 @@ def test_it_may_start_invoke_and_watch_what_it_names_and_nothing_else() -> None:
     # Its children's executions, for waiting and for stopping them.
     assert set(STATEMENTS["WatchesThem"]["Action"]) == {"states:DescribeExecution", "states:StopExecution"}
     watched = [resource["Fn::Sub"].split(":execution:")[1] for resource in STATEMENTS["WatchesThem"]["Resource"]]
-    assert watched == ["${Environment}-dr-failover:*", "${Environment}-dr-reprotect:*"]
+    assert watched == ["${Environment}-dr-failover:*", "${Environment}-dr-reprotect:*", "${Environment}-image:*"]
 
 
 def test_step_functions_may_make_the_rule_that_tells_a_childs_end() -> None:

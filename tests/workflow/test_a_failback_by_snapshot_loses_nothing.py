@@ -65,7 +65,7 @@ def test_started_again_it_ends_well_and_no_promised_write_is_lost(operator: Oper
         ended = operator.end_of(arn, 240)
     assert ended.status == "SUCCEEDED", ended.cause
     parts = [child.rsplit(":", 1)[-1].removeprefix(arn.rsplit(":", 1)[-1]) for child in operator.children(arn)]
-    assert parts == ["-switch", "-protect-primary", "-switch-again", "-protect-dr"]
+    assert parts == ["-switch", "-protect-primary", "-image", "-switch-again", "-protect-dr"]
     assert {"first", *clients.promised} - orders(operator, PRIMARY) == set()
 
     output = ended.output

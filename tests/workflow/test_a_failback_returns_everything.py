@@ -120,7 +120,7 @@ def test_the_service_returns_under_writes_and_no_promised_one_is_lost(operator: 
     assert output["dr"]["retired"] in output["next"]
     parent = arn.rsplit(":", 1)[-1]
     names = [child.rsplit(":", 1)[-1] for child in operator.children(arn)]
-    assert names == [f"{parent}-{part}" for part in ("protect-primary", "switch", "protect-dr")]
+    assert names == [f"{parent}-{part}" for part in ("protect-primary", "image", "switch", "protect-dr")]
 
 
 def test_everything_is_as_on_the_first_day(operator: Operator) -> None:

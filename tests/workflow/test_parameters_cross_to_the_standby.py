@@ -119,9 +119,26 @@ def test_what_could_not_be_carried_is_told_and_heals_when_it_is_redriven(operato
     events.enable_rule(Name=f"{FUNCTION}-hourly")
 
 
-def test_after_a_switch_they_cross_the_other_way_and_nothing_echoes(operator: Operator) -> None:
+def test_what_cannot_cross_holds_a_planned_switch_up_before_anything_is_closed(operator: Operator) -> None:
+    put(operator, DR, "/dev/app/held", "by hand", "SecureString")
+    put(operator, PRIMARY, "/dev/app/held", "the team's")
     ended = operator.fail_over(mode="graceful")
+    assert ended.status == "FAILED"
+    assert "/dev/app/held" in ended.cause
+    assert "the team's" not in ended.cause
+    assert operator.orders_is_on(PRIMARY)
+    operator.lab.client("ssm").delete_parameter(Name="/dev/app/held")
+
+
+def test_after_a_switch_they_cross_the_other_way_and_nothing_echoes(operator: Operator) -> None:
+    operator.lab.client("events", PRIMARY).disable_rule(Name=FUNCTION)
+    put(operator, PRIMARY, "/dev/app/greeting", "the last word")
+    arn = operator.start(mode="graceful")
+    ended = operator.end_of(arn)
     assert ended.status == "SUCCEEDED", ended.cause
+    assert "Bring the parameters over" in operator.entered(arn)
+    # No event told of it, and the switch took it along.
+    assert [value(operator, region, "/dev/app/greeting") for region in (DR, PRIMARY)] == ["the last word"] * 2
     states = {region: operator.lab.client("events", region) for region in (PRIMARY, DR)}
     operator.until(lambda: states[DR].describe_rule(Name=FUNCTION)["State"] == "ENABLED", "DR's rule is on")
     operator.until(lambda: states[PRIMARY].describe_rule(Name=FUNCTION)["State"] == "DISABLED", "the primary's is off")

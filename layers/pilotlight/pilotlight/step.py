@@ -68,7 +68,7 @@ def current(action: Action) -> Action:
     return guarded
 
 
-def serve(service: str, actions: Mapping[str, Action]) -> Handler:
+def serve(service: str, actions: Mapping[str, Action], *, trace_calls: bool = True) -> Handler:
     """Make a Lambda handler that carries out one of several actions.
 
     Parameters
@@ -77,6 +77,8 @@ def serve(service: str, actions: Mapping[str, Action]) -> Handler:
         Name in logs and traces.
     actions
         What the state machine may ask for under ``action``.
+    trace_calls
+        Whether each call of AWS goes into the trace, and with it in full what AWS says when it refuses one.
 
     Returns
     -------
@@ -84,7 +86,7 @@ def serve(service: str, actions: Mapping[str, Action]) -> Handler:
         Takes ``{"action": …, …}`` and returns the action's answer. Raises only the three families.
     """
     logger = Logger(service=service)
-    tracer = Tracer(service=service)
+    tracer = Tracer(service=service, auto_patch=trace_calls)
 
     # The response is not captured: a plan is no secret, but what a step returns is not for the tracer to judge.
     @tracer.capture_lambda_handler(capture_response=False)

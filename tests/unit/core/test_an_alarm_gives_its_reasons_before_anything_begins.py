@@ -127,7 +127,8 @@ def test_looking_again_leaves_time_for_the_question_and_for_the_switch() -> None
 
 def test_an_automatic_failback_asks_once_more_before_it_freezes_anything() -> None:
     states = MACHINES["failback"]["States"]
-    assert states["Re-protect the primary"]["Next"] == "Did an alarm start it?"
+    assert states["Re-protect the primary"]["Next"] == "Bring the image home"
+    assert states["Bring the image home"]["Next"] == "Did an alarm start it?"
     (by_alarm,) = states["Did an alarm start it?"]["Choices"]
     assert by_alarm["Condition"] == "{% $exists($states.context.Execution.Input.trigger) %}"
     # A person who starts it needs nobody to decide.

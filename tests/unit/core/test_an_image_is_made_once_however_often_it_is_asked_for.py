@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
-from pilotlight.aws import clients, compute, executions, images
+from pilotlight.aws import clients, compute, executions, images, notes
 from pilotlight.decide import images as decide
 from pilotlight.errors import FatalError, PreconditionFailed, TransientError
 from pilotlight.model import Group, Target
@@ -125,7 +125,7 @@ def world(aws: Any, monkeypatch: pytest.MonkeyPatch) -> World:
     group = aws("autoscaling", PRIMARY).describe_auto_scaling_groups()["AutoScalingGroups"][0]
     world.instance = group["Instances"][0]["InstanceId"]
     aws("ec2", PRIMARY).create_tags(Resources=[world.instance], Tags=[{"Key": "pilotlight:version", "Value": "2.3"}])
-    monkeypatch.setattr(executions, "is_running", lambda arn, _=None: arn == ONE)
+    monkeypatch.setattr(executions, "is_running", lambda arn, _=None, **__: arn == ONE)
     real = clients.at
     fakes = {region: Ec2(real("ec2", region)) for region in (PRIMARY, DR)}
     monkeypatch.setattr(
@@ -159,13 +159,41 @@ def test_another_region_s_turn_is_left_to_it(world: World) -> None:
     assert world.ask("begin", input={})["outcome"] == "standing-by"
 
 
+def test_a_run_that_only_carries_what_is_newer_ends_where_nothing_is(world: World) -> None:
+    published(world)
+    begun = world.ask("begin", input={"only_if_newer": True})
+    assert (begun["outcome"], begun["detail"]) == ("nothing-newer", f"{DR} has the newest image of {PRIMARY}")
+    # One that was published alone: there is no copy.
+    world.aws("ec2", DR).deregister_image(ImageId=world.run["copy"])
+    assert world.ask("begin", input={"only_if_newer": True})["outcome"] == "go"
+    # And a region that could not be given it gets none now.
+    world.aws("ssm", DR).delete_parameter(Name="/dev/pilotlight/active-region")
+    assert world.ask("begin", input={"only_if_newer": True})["outcome"] == "nothing-newer"
+
+
 def test_a_second_run_ends_and_one_after_a_killed_run_begins(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     assert world.ask("begin", ONE, input={})["outcome"] == "go"
     second = world.ask("begin", TWO, input={})
     assert second["outcome"] == "running"
     assert ONE in second["detail"]
     assert world.ask("begin", ONE, input={})["outcome"] == "go"
-    monkeypatch.setattr(executions, "is_running", lambda *_: False)
+    monkeypatch.setattr(executions, "is_running", lambda *_, **__: False)
+    assert world.ask("begin", TWO, input={})["outcome"] == "go"
+    # What is left of the first one, should it be at work still, publishes and removes nothing.
+    for action in ("publish", "prune"):
+        with pytest.raises(PreconditionFailed, match="another run makes images"):
+            world.ask(action, ONE, run={"together": True, "region": PRIMARY, "other": DR})
+
+
+def test_a_run_that_step_functions_does_not_know_yet_has_its_turn(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It tells what was so a moment ago."""
+    monkeypatch.setattr(executions, "is_running", lambda *_, absent=False: absent)
+    assert world.ask("begin", ONE, input={})["outcome"] == "go"
+    assert world.ask("begin", TWO, input={})["outcome"] == "running"
+    note = {"holder": ONE, "taken_at": "2026-01-01T00:00:00+00:00"}
+    notes.write("dev-image", "run", note, world.aws("dynamodb", PRIMARY))
     assert world.ask("begin", TWO, input={})["outcome"] == "go"
 
 
@@ -300,12 +328,66 @@ def test_a_step_after_a_switch_changes_nothing(world: World) -> None:
     before = world.current(DR)
     world.record(PRIMARY, DR)
     for action in ("publish", "prune"):
-        with pytest.raises(PreconditionFailed, match="has become the active region"):
+        with pytest.raises(PreconditionFailed, match=f"{DR} is recorded as active by now"):
+            world.step(action)
+    # A switch is recorded in DR first.
+    world.record(PRIMARY, PRIMARY)
+    world.record(DR, DR)
+    for action in ("publish", "prune"):
+        with pytest.raises(PreconditionFailed, match=f"{DR} is recorded as active in {DR} by now"):
             world.step(action)
     assert world.current(DR) == before
     world.run |= {"pair": "another"}
     with pytest.raises(PreconditionFailed):
         world.step("make")
+
+
+def test_a_region_that_is_lost_meanwhile_is_left_out(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.run = world.ask("begin", input={})
+    for action in ("choose", "make", "make", "copy", "copy"):
+        world.step(action)
+    real = clients.at
+
+    def lost(service: str, region: str) -> Any:
+        if region == DR:
+            raise EndpointConnectionError(endpoint_url="https://there")
+        return real(service, region)
+
+    with monkeypatch.context() as away:
+        away.setattr(clients, "at", lost)
+        told = world.step("publish")
+        assert (told["together"], told["detail"]) == (False, f"{DR} does not answer")
+        assert told["published"] == {PRIMARY: world.run["image"]}
+        assert world.step("prune") == {"images": [], "snapshots": [], "problems": []}
+    assert (world.current(PRIMARY), world.current(DR)) == (world.run["image"], "ami-first")
+    # Its copy is half done: the next run publishes it.
+    world.run = world.ask("begin", input={})
+    world.step("choose")
+    assert world.run["adopted"]
+
+
+def test_one_that_ec2_accepts_and_never_lists_is_given_up(world: World) -> None:
+    world.run = world.ask("begin", input={})
+    for action in ("choose", "make", "make", "copy"):
+        world.step(action)
+    tokens = [copied(world)]
+    world.aws("ec2", DR).deregister_image(ImageId=world.run["copy"])
+    late: dict[str, Any] = {"run": world.run, "waited": decide.UNLISTED_BUDGET}
+    with pytest.raises(PreconditionFailed, match=f"the copy of {world.run['image']} in {DR} was asked for"):
+        world.ask("copy", **late)
+    # The next one is another attempt: EC2 would answer the same token with the one that is gone.
+    tokens.append(copied(world))
+    assert len(set(tokens)) == 2
+    world.aws("ec2", PRIMARY).deregister_image(ImageId=world.run["image"])
+    with pytest.raises(PreconditionFailed, match=f"image {world.run['pair']} in {PRIMARY} was asked for"):
+        world.ask("make", **late)
+    assert world.images(PRIMARY) == {}
+
+
+def copied(world: World) -> str:
+    """The token of the next copy."""
+    (source,) = compute.images("dev", world.aws("ec2", PRIMARY))
+    return decide.copy_token(source)
 
 
 class Refusing:

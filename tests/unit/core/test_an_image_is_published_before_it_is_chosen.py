@@ -68,6 +68,27 @@ def test_an_age_is_told_in_words(hours: float, words: str) -> None:
     assert "version not known" in images.told("ami-1", "", hours)
 
 
+# --- Whether a planned switch takes it along
+
+
+def test_what_the_active_region_released_and_published_alone_holds_a_planned_switch_up() -> None:
+    before, after = image("ami-v1", 48, images.PUBLISHED, "p1"), image("ami-v2", 5, images.PUBLISHED, "p2")
+    with pytest.raises(PreconditionFailed) as told:
+        images.require_newest((after, before), (before,), DR, PRIMARY, "dev", DR)
+    for part in ("ami-v2", "ami-v1", "Nothing was changed", f"make image ENVIRONMENT=dev DR_REGION={DR}", '"force"'):
+        assert part in str(told.value)
+    # A copy was made later, and holds the same.
+    copy = image("ami-copy", 1, images.PUBLISHED, "p2", created=after.created)
+    images.require_newest((after, before), (before, copy), DR, PRIMARY, "dev", DR)
+    assert images.newer((after,), ()) == after
+
+
+@pytest.mark.parametrize("mark", ["", images.UNFINISHED, images.FAILED])
+def test_only_what_was_published_is_missed_in_the_other_region(mark: str) -> None:
+    """A team's own images have no moment in common: the copy made by hand in DR is younger than its source."""
+    assert images.newer((image("ami-own", 1, mark, "p2"),), (image("ami-1", 48, images.PUBLISHED, "p1"),)) is None
+
+
 # --- Whose turn it is
 
 

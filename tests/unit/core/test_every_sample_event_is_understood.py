@@ -72,7 +72,9 @@ def test_a_sample_is_what_the_state_machine_would_send(path: Any) -> None:
 def test_the_state_machines_send_what_the_samples_show() -> None:
     machines = "".join(path.read_text() for path in (ROOT / "statemachine").glob("*.asl.json"))
     sent = set(re.findall(r'"FunctionName": "\$\{(\w+)FunctionArn\}",\s*"Payload": \{\s*"action": "(\w+)"', machines))
-    assert {f"{function.lower()}-{action}" for function, action in sent} <= {path.stem for path in EVENTS}
+    # The function ParameterSync is in the folder parameter_sync.
+    sent = {(re.sub(r"(?<!^)(?=[A-Z])", "_", function).lower(), action) for function, action in sent}
+    assert {f"{function}-{action}" for function, action in sent} <= {path.stem for path in EVENTS}
     # What no state sends: the rule's, for an execution that was stopped, and what functions ask of functions.
     by_others = {"notify-ended", "sql-prepare", "sql-mark", "sql-quiet", "sql-prove", "sql-beat"}
     by_others |= {
@@ -89,5 +91,5 @@ def test_the_state_machines_send_what_the_samples_show() -> None:
         *BY_RULES,
     }
     assert {path.stem for path in EVENTS if path.stem.split("-")[0] in STEPS} - {
-        f"{function.lower()}-{action}" for function, action in sent
+        f"{function}-{action}" for function, action in sent
     } == by_others

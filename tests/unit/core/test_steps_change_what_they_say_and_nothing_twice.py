@@ -17,7 +17,20 @@ from pilotlight.decide.workload import to_active
 from pilotlight.errors import FatalError, PreconditionFailed
 from pilotlight.model import as_json
 from tests.unit.core.conftest import Context, load
-from tests.unit.core.samples import DR, EXECUTION, HELD, OTHER, PRIMARY, event, plan
+from tests.unit.core.samples import (
+    DOOR,
+    DR,
+    EMPTY_GROUP,
+    EXECUTION,
+    HELD,
+    IMAGE,
+    OTHER,
+    PRIMARY,
+    REPLICA,
+    SETTINGS,
+    event,
+    plan,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -125,6 +138,46 @@ def test_a_step_of_another_epoch_touches_nothing(function: str, action: str, sta
         load(function).handler(stale, Context())
     with pytest.raises(FatalError, match="changed nothing"):
         load(function).handler(stale | {"epoch": 3, "execution": OTHER}, Context())
+
+
+@pytest.mark.parametrize(
+    ("mode", "promotion", "insists", "refused"),
+    [
+        ("graceful", "", False, True),
+        ("graceful", "", True, False),
+        # Past the point of no return the source may be lost; of a lost one nothing is asked at all.
+        ("graceful", "2026-11-02T03:04:05+00:00", False, False),
+        ("ungraceful", "", False, False),
+    ],
+)
+def test_a_planned_switch_leaves_no_newer_image_behind(
+    mode: str, promotion: str, insists: bool, refused: bool, state_table: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, control, asked = hold(state_table), load("control"), []
+    seen = store.read()
+    assert store.replace(seen, replace(seen, mode=mode, promotion=promotion))
+    newer = replace(
+        IMAGE, identifier="ami-9", created="2026-11-09T00:00:00.000Z", tags={"pilotlight:image": "published"}
+    )
+
+    def images(_: str, client: Any) -> tuple[Any, ...]:
+        asked.append(client.meta.region_name)
+        return (newer,) if client.meta.region_name == PRIMARY else (IMAGE,)
+
+    monkeypatch.setattr(compute, "images", images)
+    monkeypatch.setattr(control, "_settings", lambda _: SETTINGS)
+    for adapter, name, found in (
+        (database, "describe", REPLICA), (compute, "group", EMPTY_GROUP), (compute, "door", DOOR),
+        (workload, "functions", ()),
+    ):  # fmt: skip
+        monkeypatch.setattr(adapter, name, lambda *_, found=found: found)
+    step = event("plan", insists=insists)
+    if refused:
+        with pytest.raises(PreconditionFailed, match=f"{PRIMARY}, which is active, has a newer one, ami-9"):
+            control.handler(step, Context())
+    else:
+        assert control.handler(step, Context())["image"] == IMAGE.identifier
+        assert PRIMARY not in asked
 
 
 def template(aws: Any) -> Any:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from jsonata import Jsonata
 
+from pilotlight.config import MOST
+from pilotlight.decide import parameters
 from tests.template.templates import functions
 from tests.unit.core.deciding import HEAD
 
@@ -70,8 +72,9 @@ def test_the_machine_ends_in_time() -> None:
 
 @pytest.mark.parametrize(("name", "state"), TASKS, ids=[name for name, _ in TASKS])
 def test_every_task_has_a_time_out_named_retries_and_a_catch(name: str, state: State) -> None:
-    # How long a question waits is the team's to say.
-    assert name == "Ask the team" or 0 < state["TimeoutSeconds"] <= 65, name
+    # How long a question waits is the team's to say. What carries all parameters does so before anything is closed.
+    most = 905 if name == "Bring the parameters over" else 65
+    assert name == "Ask the team" or 0 < state["TimeoutSeconds"] <= most, name
     retried = {error for retry in state["Retry"] for error in retry["ErrorEquals"]}
     assert "TransientError" in retried, name
     assert not retried & {"States.ALL", "PreconditionFailed", "FatalError"}, name
@@ -88,7 +91,7 @@ def test_every_step_carries_its_execution_and_all_but_the_first_their_epoch(name
 PLANNED = "{% $mode = 'graceful' %}"
 GOES_ON = "{% $mode = 'graceful' and $passed %}"
 INTERRUPTED = "{% $mode = 'graceful' and $interrupted %}"
-SPEAKS_TO_THE_SOURCE = ("${FenceFunctionArn}", "${SourceFunctionArn}")
+SPEAKS_TO_THE_SOURCE = ("${FenceFunctionArn}", "${SourceFunctionArn}", "${ParameterSyncFunctionArn}")
 
 
 def on_the_way(mode: str) -> set[str]:
@@ -207,13 +210,41 @@ def test_what_an_earlier_run_may_have_left_closed_is_opened_before_the_other_reg
 def test_a_late_step_of_a_run_that_was_killed_does_not_keep_the_source_closed() -> None:
     """A function that was at work on the freeze may end after the source was opened: it is opened when all is over."""
     main = MACHINE["States"]
-    for name in ("Plan", "Look how far the replica is", "Check that both sides are ready"):
+    for name in (
+        "Plan", "Look how far the replica is", "Check that both sides are ready", "Bring the parameters over",
+    ):  # fmt: skip
         assert [catch["Next"] for catch in main[name]["Catch"]] == ["Was the source just opened?"]
     last = main["Was the source just opened?"]
     assert [(c["Condition"], c["Next"]) for c in last["Choices"]] == [("{% $reopened %}", "Open the source again")]
     assert last["Default"] == "Record the failure"
     # Once round, so it ends there.
     assert main["Let the replica hear the heart"]["Assign"]["goesOn"] is False
+
+
+def test_parameters_are_over_before_anything_is_closed() -> None:
+    main = MACHINE["States"]
+    assert main["Is the source open?"]["Default"] == "Bring the parameters over"
+    assert targets(main["Are the parameters over?"]) == {"Mark the last write", "Bring the parameters over"}
+    (over,) = main["Are the parameters over?"]["Choices"]
+    assert (over["Condition"], over["Next"]) == ("{% $brought.done %}", "Mark the last write")
+    bring = main["Bring the parameters over"]
+    assert "Bring the parameters over" not in on_the_way("ungraceful")
+    # It goes on where the last call stopped, and is counted by the clock from where this switch began with it.
+    assert main["Is the source open?"]["Assign"] == {
+        "brought": {"after": "", "labels": None},
+        "bringingSince": "{% $now() %}",
+    }
+    waited = Jsonata(bring["Arguments"]["Payload"]["waited"].removeprefix("{%").removesuffix("%}"))
+    waited.assign("bringingSince", (dt.datetime.now(dt.UTC) - dt.timedelta(seconds=300)).isoformat()[:23] + "Z")
+    assert 300 <= waited.evaluate({}) < 900
+    # A call that hangs is tried once more, and the machine has the time.
+    (retry,) = bring["Retry"]
+    assert retry["MaxAttempts"] == 1
+    assert bring["TimeoutSeconds"] > parameters.BRING_SECONDS
+    longest = parameters.BRING_BUDGET + 2 * bring["TimeoutSeconds"]
+    assert MACHINE["TimeoutSeconds"] - sum(
+        MOST[f"{name}-budget-seconds"] for name in ("freeze", "snapshot", "proof")
+    ) > (longest)
 
 
 CONNECT_AND_READ = 3 + 15

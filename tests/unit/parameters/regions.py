@@ -107,6 +107,11 @@ class Regions:
     def reconcile(self, region: str = PRIMARY, **payload: Any) -> Any:
         return self.invoke({"action": "reconcile", "wait": True, **payload}, region)
 
+    def bring(self, source: str = PRIMARY, **more: Any) -> Any:
+        """Bring parameters over before a planned switch, as DR's function is asked to."""
+        event = {"action": "bring", "source": source, "insists": False, "after": "", "labels": None, "waited": 0}
+        return self.invoke(event | more, DR)
+
     def send(self, *names: str, region: str = PRIMARY) -> Any:
         """Deliver events as the queue would."""
         return self.invoke({"Records": [record(name, region, number) for number, name in enumerate(names)]}, region)

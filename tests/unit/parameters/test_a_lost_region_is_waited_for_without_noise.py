@@ -108,6 +108,24 @@ def test_a_record_that_was_put_right_wakes_the_active_regions_comparison(
     assert len(sent) == 1
 
 
+def test_a_switch_records_one_region_before_the_other_and_nobody_is_alarmed(
+    two: Regions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[Any] = []
+    monkeypatch.setattr("pilotlight.aws.functions.send_off", lambda name, payload, client: sent.append(payload))
+    two.put("/dev/app/x", "v", DR)
+    two.record(DR, DR)
+    first = two.invoke({"action": "reconcile", "turned": True}, DR)
+    assert (first["outcome"], first["done"]) == ("standing by", True)
+    assert f"{PRIMARY} still records {PRIMARY}" in first["detail"]
+    # It wakes nobody: the one that is behind would find the same and fail. The record that follows does.
+    assert sent == []
+    two.record(DR, PRIMARY)
+    two.invoke({"action": "reconcile", "turned": True}, PRIMARY)
+    two.invoke(sent.pop(), DR)
+    assert two.value("/dev/app/x", PRIMARY) == "v"
+
+
 def test_that_it_could_not_be_woken_fails_nothing(two: Regions, monkeypatch: pytest.MonkeyPatch) -> None:
     def send_off(*_: Any) -> None:
         raise SILENCE

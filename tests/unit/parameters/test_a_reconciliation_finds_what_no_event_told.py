@@ -56,6 +56,26 @@ def test_it_writes_only_what_differs_and_counts_it(two: Regions) -> None:
     assert written(two) == {}
 
 
+def test_one_that_is_made_again_while_its_copy_is_deleted_has_a_copy_again(
+    two: Regions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    two.put("/dev/app/x", "old")
+    two.reconcile()
+    two.ssm().delete_parameter(Name="/dev/app/x")
+    delete = parameter_store.delete
+
+    def too_late(names: Any, client: Any) -> None:
+        # Its event is heard before the deletion, and finds the copy as it should be.
+        two.put("/dev/app/x", "old")
+        assert two.send("/dev/app/x")["batchItemFailures"] == []
+        delete(names, client)
+
+    monkeypatch.setattr(parameter_store, "delete", too_late)
+    answer = two.reconcile()
+    assert (answer["deleted"], answer["created"], answer["failed"]) == (1, 1, 0)
+    assert two.value("/dev/app/x") == "old"
+
+
 def test_a_dry_run_names_the_differences_and_writes_nothing(two: Regions) -> None:
     fill(two, 3)
     two.reconcile()

@@ -4,7 +4,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pilotlight.aws import parameter_store
 from pilotlight.decide.parameters import MARK
+from pilotlight.errors import FatalError
 from tests.unit.core.conftest import DR, PRIMARY
 
 if TYPE_CHECKING:
@@ -97,6 +99,41 @@ def test_another_type_takes_the_place_of_a_copy(two: Regions, carry: Any) -> Non
     assert (two.get("/dev/app/x")["Type"], two.value("/dev/app/x")) == ("SecureString", "v")
 
 
+@pytest.mark.parametrize("back", [True, False])
+def test_a_copy_whose_successor_is_refused_is_put_back(
+    two: Regions, monkeypatch: pytest.MonkeyPatch, back: bool
+) -> None:
+    two.put("/dev/app/x", "v", Description="d")
+    two.reconcile()
+    before = two.get("/dev/app/x")
+    two.ssm().delete_parameter(Name="/dev/app/x")
+    two.put("/dev/app/x", "v", Type="SecureString")
+    real = parameter_store.create
+
+    def create(parameter: Any, client: Any) -> bool:
+        if parameter.type == "SecureString" or not back:
+            raise FatalError(f"creating {parameter.name}: InvalidKeyId")
+        return real(parameter, client)
+
+    monkeypatch.setattr(parameter_store, "create", create)
+    (failure,) = two.reconcile()["failures"]
+    assert "InvalidKeyId" in failure["reason"]
+    assert ("NOT back" in failure["reason"]) is not back
+    assert two.get("/dev/app/x") == (before if back else None)
+
+
+def test_a_name_that_still_counts_as_taken_is_made_again_later(two: Regions, monkeypatch: pytest.MonkeyPatch) -> None:
+    two.put("/dev/app/x", "v")
+    two.reconcile()
+    two.ssm().delete_parameter(Name="/dev/app/x")
+    two.put("/dev/app/x", "v", Type="SecureString")
+    with monkeypatch.context() as soon:
+        soon.setattr(parameter_store, "create", lambda *_: False)
+        assert two.send("/dev/app/x")["batchItemFailures"]
+    assert two.send("/dev/app/x")["batchItemFailures"] == []
+    assert two.get("/dev/app/x")["Type"] == "SecureString"
+
+
 def test_labels_stand_for_the_same_values(two: Regions, carry: Any) -> None:
     two.put("/dev/app/x", "v1")
     two.put("/dev/app/x", "v2")
@@ -111,6 +148,71 @@ def test_labels_stand_for_the_same_values(two: Regions, carry: Any) -> None:
     carry("/dev/app/x")
     assert two.get("/dev/app/x")["Labels"] == {"stable": "v2", "next": "v3"}
     assert two.value("/dev/app/x") == "v3"
+
+
+def test_an_old_value_stands_as_the_present_one_between_two_writings_alone(two: Regions, carry: Any) -> None:
+    two.put("/dev/app/x", "old")
+    two.put("/dev/app/x", "new")
+    carry("/dev/app/x")
+    two.ssm().label_parameter_version(Name="/dev/app/x", ParameterVersion=1, Labels=["stable"])
+    seen: list[tuple[str, str | None]] = []
+
+    def after(model: Any, **_: Any) -> None:
+        if model.name in ("PutParameter", "LabelParameterVersion"):
+            seen.append((model.name, two.value("/dev/app/x")))
+
+    two.ssm(DR).meta.events.register("after-call", after)
+    carry("/dev/app/x")
+    assert seen == [("PutParameter", "old"), ("PutParameter", "new"), ("LabelParameterVersion", "new")]
+
+
+def test_the_present_value_is_put_back_when_an_old_one_is_refused(
+    two: Regions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for value in ("v1", "v2", "v3"):
+        two.put("/dev/app/x", value)
+    two.reconcile()
+    for number, label in ((1, "a"), (2, "b")):
+        two.ssm().label_parameter_version(Name="/dev/app/x", ParameterVersion=number, Labels=[label])
+    real, refused = parameter_store.overwrite, []
+
+    def overwrite(parameter: Any, client: Any, **more: Any) -> int:
+        if parameter.value == "v2":
+            refused.append(parameter.value)
+            raise FatalError("writing /dev/app/x: ValidationException")
+        return real(parameter, client, **more)
+
+    monkeypatch.setattr(parameter_store, "overwrite", overwrite)
+    assert two.reconcile()["failed"] == 1
+    assert refused
+    assert two.value("/dev/app/x") == "v3"
+
+
+def test_nothing_old_is_written_where_the_present_one_could_then_be_refused(two: Regions) -> None:
+    """A hundred versions are kept, and one that has a label is not dropped for a new one."""
+    two.put("/dev/app/x", "old")
+    two.put("/dev/app/x", "v")
+    two.reconcile()
+    for number in range(97):
+        two.put("/dev/app/x", str(number))
+        two.reconcile(labels=False)
+    two.put("/dev/app/x", "present")
+    two.reconcile(labels=False)
+    # The copy's oldest version is v.
+    two.ssm().label_parameter_version(Name="/dev/app/x", ParameterVersion=2, Labels=["oldest"])
+    two.ssm().label_parameter_version(Name="/dev/app/x", ParameterVersion=1, Labels=["stable"])
+
+    def copy() -> tuple[str, int, dict[str, str]]:
+        versions = parameter_store.versions("/dev/app/x", two.ssm(DR))
+        return versions[-1].value, versions[-1].version, {name: one.value for one in versions for name in one.labels}
+
+    (failure,) = two.reconcile()["failures"]
+    assert "stable stands for an older value" in failure["reason"]
+    assert copy() == ("present", 99, {"oldest": "v"})
+    # Without that label there is room.
+    two.ssm().unlabel_parameter_version(Name="/dev/app/x", ParameterVersion=2, Labels=["oldest"])
+    assert two.reconcile()["failed"] == 0
+    assert copy() == ("present", 101, {"stable": "old"})
 
 
 def test_a_deleted_one_is_deleted(two: Regions, carry: Any) -> None:

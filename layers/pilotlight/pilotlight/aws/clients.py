@@ -35,6 +35,11 @@ _BRISK = Config(connect_timeout=2, read_timeout=5, retries={"total_max_attempts"
 # A list that another function makes takes it up to two minutes; asked twice, it would be made twice at once.
 _LISTENING = Config(connect_timeout=3, read_timeout=130, retries={"total_max_attempts": 1, "mode": "standard"})
 
+# A comparison of all parameters, and the minutes that it carries. A connection that is idle for so long is kept.
+_FOLLOWING = Config(
+    connect_timeout=3, read_timeout=600, tcp_keepalive=True, retries={"total_max_attempts": 1, "mode": "standard"}
+)
+
 
 @cache
 def near(service: str) -> Any:
@@ -69,6 +74,12 @@ def brisk(service: str) -> Any:
 def listening(service: str, region: str) -> Any:
     """Make (once) a client that waits for what takes long in any region: a function that reads a database's log."""
     return boto3.client(service, region_name=region, config=_LISTENING)  # type: ignore[call-overload]
+
+
+@cache
+def following(service: str, region: str) -> Any:
+    """Make (once) a client that waits for another function's work in bulk, before anything is closed."""
+    return boto3.client(service, region_name=region, config=_FOLLOWING)  # type: ignore[call-overload]
 
 
 @cache

@@ -162,6 +162,8 @@ def plan(
             # By snapshot the old database only has to go out of the way: the new one is made within the freeze.
             "input": {"region": primary, "rebuild": wish.method != SNAPSHOT} | why,
         },
+        # What DR has published alone: a release that was made while there was no region to copy it to.
+        "image": {"name": child_name(parent, "image"), "input": {"only_if_newer": True}},
         "switch": {
             "name": child_name(parent, "switch"),
             "input": {"mode": "graceful", "target": primary, "method": wish.method, "force": wish.force}

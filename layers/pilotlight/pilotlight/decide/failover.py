@@ -29,6 +29,7 @@ def steps(mode: str, source: str, target: str, method: str, image: str, moves: s
         brought = (f"take a snapshot of {source}'s database, copy it to {target}, restore it there",)
         first = (
             "check that both sides are ready; change nothing if they are not",
+            f"bring the parameters over that {target} lacks; change nothing if one does not cross",
             f"freeze {source}: functions off, database read-only, connections ended",
             *(brought if by_snapshot else ()),
             f"prove that {'what was restored' if by_snapshot else 'the replica'} in {target} has the last write; open "
@@ -171,8 +172,13 @@ def begin(
 
 def just_taken(record: Record, now: dt.datetime) -> bool:
     """Whether the lock was taken so lately that its holder may not be known yet to whoever is asked whether it runs."""
+    return lately(record.taken_at, now)
+
+
+def lately(moment: str, now: dt.datetime) -> bool:
+    """Whether an execution that began then may not be known yet to whoever is asked whether it runs."""
     try:
-        return now - dt.datetime.fromisoformat(record.taken_at) < _NOT_YET_KNOWN
+        return now - dt.datetime.fromisoformat(moment) < _NOT_YET_KNOWN
     except (TypeError, ValueError):
         return False
 

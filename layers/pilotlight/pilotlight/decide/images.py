@@ -41,6 +41,8 @@ UNFINISHED, PUBLISHED, FAILED = "unfinished", "published", "failed"
 INSTANCE_BUDGET = 900
 # How long an image, and its copy, may take. Seconds of waiting; a copy for which a time was bought has it.
 IMAGE_BUDGET, COPY_BUDGET = 8 * 3600, 50 * 3600
+# For how long one is asked for that EC2 accepts and does not list: it is deleted, or will not come.
+UNLISTED_BUDGET = 900
 _COMING = frozenset({"Pending", "Pending:Wait", "Pending:Proceed", "InService"})
 # How long a half-made image is gone on with. Without a version nothing tells whether a release came in between.
 _ADOPTED_WITH_VERSION = dt.timedelta(hours=24)
@@ -124,6 +126,49 @@ def require(image: Image | None, environment: str, source: str, target: str) -> 
             "failover again."
         )
     return image
+
+
+def newer(here: Iterable[Image], there: Iterable[Image]) -> Image | None:
+    """Find an image of one region that is newer than all that the other one could start from; None if none is.
+
+    Of what this machine made alone: of a team's own images nothing tells whether one is the copy of another.
+    """
+    made = newest_complete(image for image in here if mark(image) == PUBLISHED)
+    newest = newest_complete(there)
+    return made if made and (newest is None or moment(made) > moment(newest)) else None
+
+
+def require_newest(
+    here: Iterable[Image], there: Iterable[Image], source: str, target: str, environment: str, dr: str
+) -> None:
+    """Insist that a planned switch takes the application along as it is: its newest image is in the target too.
+
+    The source's database is brought over with the schema that the newest release gave it.
+
+    Parameters
+    ----------
+    here, there
+        Images of the region that is left and of the one that takes over.
+    source, target
+        These two regions.
+    environment, dr
+        Its name, and which region is DR, for the command.
+
+    Raises
+    ------
+    PreconditionFailed
+        The source has a newer one.
+    """
+    one = tuple(there)
+    if missing := newer(here, one):
+        newest = newest_complete(one)
+        has = f"{newest.identifier}, of {moment(newest)}" if newest else "none"
+        raise PreconditionFailed(
+            f"the newest image in {target} is {has}, and {source}, which is active, has a newer one, "
+            f"{missing.identifier}, of {moment(missing)}: {target} would start an application from before. Nothing was "
+            f"changed. Bring it over (make image ENVIRONMENT={environment} DR_REGION={dr}; a run that is under way "
+            'already is waited for), then start again. Or start with {"force": true}: from the older one.'
+        )
 
 
 # --- Whether, and from where to where
@@ -328,6 +373,22 @@ def find_copy(source: Image, there: Iterable[Image]) -> Image | None:
     """Find the copy of an image: one that is there or on its way, before one that failed in this attempt."""
     mine = [image for image in there if image.tags.get(SOURCE_IMAGE) == source.identifier and mark(image) != FAILED]
     return max(mine, key=lambda image: (image.state in ("pending", "available"), image.created), default=None)
+
+
+def require_listed(waited: int, what: str, region: str) -> None:
+    """Insist that what EC2 has accepted is listed before long.
+
+    Raises
+    ------
+    PreconditionFailed
+        It is not: somebody has deregistered it, or EC2 gives an answer of before.
+    """
+    if waited >= UNLISTED_BUDGET:
+        raise PreconditionFailed(
+            f"{what} in {region} was asked for and is not listed after {waited} s: it was deregistered, or never came. "
+            "Nothing was published, and both regions go on with the images they had. See who removes images there; the "
+            "next run makes it anew (make image, or the schedule)."
+        )
 
 
 def has_failed(image: Image) -> bool:

@@ -10,14 +10,14 @@ import dataclasses
 import json
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from pilotlight.errors import PreconditionFailed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pilotlight.model import Crossing, Listing, Parameter, ParameterVersion
+    from pilotlight.model import Crossing, Json, Listing, Parameter, ParameterVersion
 
 # On a copy: the region that it came from. Only what carries it is ever deleted.
 MARK = "pilotlight:synced"
@@ -26,6 +26,14 @@ _IMAGE = "aws:ec2:image"
 # Of any environment: two may share an account, and a path. The functions' roles are denied the same.
 _ORCHESTRATORS = re.compile(r"/.+/pilotlight(/.*)?")
 _TIERS = ("Standard", "Intelligent-Tiering", "Advanced")
+
+BRING_SECONDS: Final = 240
+"""For how long one call of a planned switch carries; what is left is carried by the next one."""
+BRING_BUDGET: Final = 900
+"""For how long a planned switch brings parameters over, in seconds, before it is refused."""
+_TOLD = 10
+# Parameter Store keeps so many of each. A new one drops the oldest, and is refused where that has a label.
+_MOST_VERSIONS = 100
 
 type Do = Literal["nothing", "create", "update", "replace", "delete", "tag"]
 
@@ -72,7 +80,9 @@ class Difference:
     kept: int
 
 
-def standing_by(region: str, other: str, own_record: str, others_record: str | None) -> str:
+def standing_by(
+    region: str, other: str, own_record: str, others_record: str | None, *, just_turned: bool = False
+) -> str:
     """Say why a region carries nothing now; nothing if it is the one that carries.
 
     Parameters
@@ -81,16 +91,20 @@ def standing_by(region: str, other: str, own_record: str, others_record: str | N
         The region that asks, and the one that it would write into.
     own_record, others_record
         Who is active by the record in each of them; None where there is none yet.
+    just_turned
+        Whether this region's record was just written, so that the other's may be about to follow.
 
     Raises
     ------
     PreconditionFailed
-        The two records disagree. It passes when the other region's is put right.
+        The two records disagree, and not just now. It passes when the other region's is put right.
     """
     if own_record != region:
         return f"{own_record} is recorded as active"
     if others_record is None:
         return f"{other} is not deployed yet"
+    if others_record != region and just_turned:
+        return f"{other} still records {others_record}: when its record follows, it wakes this region"
     if others_record != region:
         raise PreconditionFailed(
             f"{region} records itself as active, and {other} records {others_record}: nothing was carried, or an old "
@@ -98,6 +112,51 @@ def standing_by(region: str, other: str, own_record: str, others_record: str | N
             "rewrites its record); the next reconciliation carries everything"
         )
     return ""
+
+
+def require_over(answer: Json, source: str, waited: int, command: str, *, insists: bool) -> str:
+    """Insist that what a planned switch leaves has nothing more that the other region lacks.
+
+    Once the other region is active, it writes over what never crossed: the active side wins.
+
+    Parameters
+    ----------
+    answer
+        What a comparison in the source said.
+    source
+        The region that is left.
+    waited
+        Seconds since the first call of this switch.
+    command
+        What carries everything, for the message.
+    insists
+        Somebody starts all the same, and leaves behind what does not cross.
+
+    Returns
+    -------
+    str
+        What stays behind, where somebody insists; nothing where all is over, or is still being carried.
+
+    Raises
+    ------
+    PreconditionFailed
+        Something did not cross; nothing was closed.
+    """
+    why = ""
+    if answer["outcome"] != "reconciled":
+        why = f"{source} carries no parameters now ({answer.get('detail') or answer['outcome']})"
+    elif answer["failed"]:
+        names = [str(one["name"]) for one in answer["failures"]]
+        more = f" and {len(names) - _TOLD} more" if len(names) > _TOLD else ""
+        why = f"parameters of {source} were not carried: {', '.join(names[:_TOLD])}{more}"
+    elif not answer["done"] and waited >= BRING_BUDGET:
+        why = f"the parameters of {source} are not over after {waited} s"
+    if why and not insists:
+        raise PreconditionFailed(
+            f"{why}. What only {source} has would be written over after the switch. Nothing was changed. `{command}` "
+            'says why; when it carries everything, start again. Or start with {"force": true}: it stays behind.'
+        )
+    return why
 
 
 def roots(crossing: Crossing) -> tuple[str, ...]:
@@ -130,6 +189,11 @@ def copy_of(source: Parameter, crossing: Crossing, region: str, target: str) -> 
     if source.type == "SecureString":
         key = source.key if source.key.endswith(_AWS_KEY) else f"alias/{crossing.environment}-pilotlight"
     return dataclasses.replace(source, value=value, tags=tags, key=key)
+
+
+def kept(copy: Parameter) -> Parameter:
+    """Say what a copy is made of that is put back as it was: AWS's own tags are not ours to give."""
+    return dataclasses.replace(copy, tags={key: text for key, text in copy.tags.items() if not key.startswith("aws:")})
 
 
 def _carried(tag: str) -> bool:
@@ -338,6 +402,35 @@ def labels(
             if version.version in again
         ),
     )
+
+
+def require_room(plan: Labels, copy: tuple[ParameterVersion, ...]) -> None:
+    """Insist that old values can be written anew, and the present one after them: else an old one would stay current.
+
+    Parameters
+    ----------
+    plan
+        What `labels` said, its other part carried out.
+    copy
+        All versions of the copy, oldest first.
+
+    Raises
+    ------
+    PreconditionFailed
+        One of these writings could be refused; nothing was written.
+    """
+    dropped = max(0, len(copy) + len(plan.again) + 1 - _MOST_VERSIONS)
+    off = dict(plan.off)
+    named = {version.version for version in copy if set(version.labels) - set(off.get(version.version, ()))}
+    named |= {number for number, _ in plan.on}
+    if any(version.version in named for version in copy[:dropped]):
+        left = sorted(label for version in plan.again for label in version.labels)
+        raise PreconditionFailed(
+            f"labels were not carried: {', '.join(left)} stands for an older value that the copy never had, and among "
+            f"the oldest of its {len(copy)} versions are labelled ones, which AWS drops for no new one. Its value is "
+            "up to date in the other region. In the active region move the labels of old versions to newer ones, or "
+            "take them off"
+        )
 
 
 def _same(one: ParameterVersion, other: ParameterVersion) -> bool:
