@@ -109,12 +109,29 @@ def test_a_running_switch_is_never_disturbed() -> None:
 def test_a_switch_that_asked_for_a_promotion_is_finished_first() -> None:
     for lock in ("failed", "held"):
         left = dataclasses.replace(RECORD, lock=lock, holder=OTHER, mode="ungraceful", promotion="at ten", target=DR)
-        with pytest.raises(PreconditionFailed, match="start the failover again"):
+        with pytest.raises(PreconditionFailed, match="start dev-dr-failover again, with no input"):
             protection.require_free(left, running=False, region=DR)
         protection.require_free(dataclasses.replace(left, mode="reprotect"), running=False, region=DR)
         protection.require_free(dataclasses.replace(left, promotion=""), running=False, region=DR)
     # What a switch that ended has noted is history.
     protection.require_free(dataclasses.replace(RECORD, promotion="at ten"), running=False, region=DR)
+
+
+def test_a_planned_switch_is_finished_with_its_own_input() -> None:
+    """With no input, the failover would take the service back to the region that a failback has left."""
+    back = dataclasses.replace(
+        RECORD, lock="failed", holder=OTHER, mode="graceful", promotion="at ten", source=DR, target=PRIMARY
+    )
+    for left in (back, dataclasses.replace(back, active_region=PRIMARY)):
+        with pytest.raises(PreconditionFailed, match="start the failback again, or dev-dr-failover with") as refused:
+            protection.require_free(left, running=False, region=DR)
+        assert f'{{"mode": "graceful", "target": "{PRIMARY}"}} and no other input' in str(refused.value)
+        assert "failover again" not in str(refused.value)
+    there = dataclasses.replace(back, source=PRIMARY, target=DR)
+    with pytest.raises(PreconditionFailed, match="start dev-dr-failover again, with") as refused:
+        protection.require_free(there, running=False, region=DR)
+    assert f'{{"mode": "graceful", "target": "{DR}"}}' in str(refused.value)
+    assert "failback" not in str(refused.value)
 
 
 def test_taking_the_lock_says_nothing_about_who_is_active() -> None:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
+from pilotlight.decide.request import SAME_AGAIN
 from pilotlight.errors import PreconditionFailed
 
 if TYPE_CHECKING:
@@ -120,8 +121,8 @@ def require(image: Image | None, environment: str, source: str, target: str) -> 
             f"no complete image of ours is in {target} (own AMIs, state 'available', tagged "
             f"{ENVIRONMENT}={environment}, and not marked {MARK}=unfinished or failed): nothing was changed. Copy one "
             f"from {source} with `make image`, or tag an AMI that starts the application (aws ec2 create-tags "
-            f"--region {target} --resources ami-… --tags Key={ENVIRONMENT},Value={environment}), then start the "
-            "failover again."
+            f"--region {target} --resources ami-… --tags Key={ENVIRONMENT},Value={environment}), then "
+            f"{SAME_AGAIN}."
         )
     return image
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from pilotlight.decide import pace, promotion, switchover
+from pilotlight.decide.request import GRACEFUL, finishing
 from pilotlight.decide.workload import to_standby
 from pilotlight.errors import PreconditionFailed
 from pilotlight.model import (
@@ -118,9 +119,22 @@ def require_free(record: Record, running: bool, region: str) -> None:
         raise PreconditionFailed(
             f"the switch to {record.target} (epoch {record.epoch}, {record.mode}) did not end, and it asked for the "
             f"promotion at {record.promotion}: who is active is only known when it has. {_NOTHING} "
-            f"Finish it: start the failover again ({record.holder.rsplit(':', 1)[0] or 'the switch'}), "
-            "then start the re-protection."
+            f"Finish it: {_finished(record, region)}. Then start the re-protection."
         )
+
+
+def _finished(record: Record, region: str) -> str:
+    """Say how an unfinished switch is finished: with another input, the failover is another switch."""
+    holder = record.holder.split(":")
+    machine = holder[-2] if len(holder) > 1 else "the failover"
+    if record.mode != GRACEFUL:
+        return f"start {machine} again, with no input"
+    if record.target == region:
+        return f"start {machine} again, with {finishing(record)}"
+    return (
+        f"start the failback again, or {machine} with {finishing(record)} and no other input: that would take the "
+        "service back to the region it left"
+    )
 
 
 def take(record: Record, asked: Asked, region: str, execution: str, now: dt.datetime) -> Record:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pilotlight.decide.request import SAME_AGAIN
 from pilotlight.errors import PreconditionFailed
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def is_active(functions: tuple[Function, ...], waited: int, budget: int) -> bool
         raise PreconditionFailed(
             f"after {waited} s of waiting (budget {budget} s) not live yet: {'; '.join(waiting)}. "
             "Enable the triggers by hand (aws lambda update-event-source-mapping --enabled --uuid …), "
-            "then start the failover again."
+            f"then {SAME_AGAIN}."
         )
     return not waiting
 
