@@ -16,7 +16,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from scripts import approval, objects
 from scripts.automation import sentence
-from scripts.console import acts_on, client, is_nobody, run
+from scripts.console import acts_on, client, is_nobody, order, run
 from scripts.notes import Notes, caller
 
 if TYPE_CHECKING:
@@ -101,7 +101,8 @@ class Status:
             return [head, f"{gone}. To start it all the same: {start}"]
         return [
             head,
-            f"asked {asked['asked_at']}; answer until {asked['until']}: make approve REASON=… or make reject REASON=…",
+            f"asked {asked['asked_at']}; answer until {asked['until']}, with one of",
+            *(f"  {order(answer, self._environment, self._region)} REASON='why'" for answer in ("approve", "reject")),
             f"without an answer by then: {approval.unanswered(asked)}",
         ]
 

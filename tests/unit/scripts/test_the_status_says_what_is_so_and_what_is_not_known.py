@@ -58,10 +58,12 @@ def test_a_region_that_nobody_probes_is_not_called_well(cloud: Cloud) -> None:
 def test_a_question_says_until_when_and_what_becomes_of_no_answer(cloud: Cloud) -> None:
     cloud.notes["approval"] = QUESTION
     said = told()
-    assert "answer until 2026-11-26T03:15:00Z: make approve" in said
+    assert "answer until 2026-11-26T03:15:00Z, with one of\n" in said
+    for answer in ("approve", "reject"):
+        assert f"make {answer} ENVIRONMENT=dev DR_REGION={DR} REASON='why'" in said
     assert "without an answer by then: no failover begins" in said
     cloud.notes["approval"] = QUESTION | {"no_answer": "approve"}
-    assert "without an answer by then: the failover begins" in told()
+    assert "without an answer by then: the failover begins, if nothing forbids it by then" in told()
 
 
 def _ended(cloud: Cloud) -> None:
