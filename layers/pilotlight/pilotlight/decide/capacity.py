@@ -30,7 +30,7 @@ def raised(plan: Capacity, running: Capacity) -> Capacity:
     return wanted(plan, running)
 
 
-def check_launchable(group: Group) -> None:
+def check_launchable(group: Group, region: str) -> None:
     """Refuse a group that has been told not to launch.
 
     Raises
@@ -42,7 +42,7 @@ def check_launchable(group: Group) -> None:
     if blocked:
         raise PreconditionFailed(
             f"Auto Scaling group {group.name} has {', '.join(blocked)} suspended, so it would never come up. "
-            f"aws autoscaling resume-processes --auto-scaling-group-name {group.name} "
+            f"aws autoscaling resume-processes --region {region} --auto-scaling-group-name {group.name} "
             f"--scaling-processes {' '.join(blocked)} and {SAME_AGAIN}."
         )
 

@@ -278,7 +278,8 @@ def plan(
     Parameters
     ----------
     names
-        What is looked for: ``database``, ``group``, ``load_balancer``, ``environment`` names, for messages.
+        What is looked for, for messages: ``database``, ``group``, ``load_balancer``; and ``make_image``, the command
+        that makes an image.
     method
         By which way a planned switch brings the database over.
     source_gib
@@ -315,13 +316,13 @@ def plan(
             f"Auto Scaling group {names['group']} does not exist in {target}: nothing was changed. "
             f"Deploy the stack in {target}, then {SAME_AGAIN}."
         )
-    capacity.check_launchable(group)
+    capacity.check_launchable(group, target)
     if door is None:
         raise PreconditionFailed(
             f"load balancer {names['load_balancer']} with a listener does not exist in {target}: nothing was changed. "
             f"Deploy the stack in {target}, then {SAME_AGAIN}."
         )
-    chosen = images.require(image, environment, record.source, target)
+    chosen = images.require(image, environment, record.source, target, names["make_image"])
     age = images.age_hours(chosen, now) if now else -1.0
     version = chosen.tags.get(images.VERSION, "")
     wanted = capacity.wanted(settings.capacity, group.capacity)

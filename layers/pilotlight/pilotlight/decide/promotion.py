@@ -127,7 +127,7 @@ def is_open(
             f"database {identifier} is not open to the application after {waited} s of waiting (budget {budget} s): it "
             f"is {describe(database)}, {'thawed' if thawed else 'frozen'}, and "
             f"{'behind another door' if is_shut(database, doors) else 'behind its open door'}. "
-            f"Look at its events, then {SAME_AGAIN}: it goes on from there."
+            f"Look at its events ({events(database)}), then {SAME_AGAIN}: it goes on from there."
         )
     return False
 
@@ -149,7 +149,18 @@ def describe(database: Database) -> str:
 def _way_out(database: Database) -> str:
     if database.status == "backing-up":
         return "RDS refuses to promote a replica while it is backing up: wait for the backup to end."
-    return "Look at its events (aws rds describe-events --source-type db-instance) and wait until it is 'available'."
+    return f"Look at its events ({events(database)}) and wait until it is 'available'."
+
+
+def events(database: Database) -> str:
+    """Word the command that shows what RDS says of an instance."""
+    arn = database.arn.split(":")
+    return events_of(database.identifier, arn[3] if len(arn) > 3 else "<its region>")
+
+
+def events_of(identifier: str, region: str) -> str:
+    """Word that command for an instance that may not be there."""
+    return f"aws rds describe-events --region {region} --source-type db-instance --source-identifier {identifier}"
 
 
 def drained(replication: Replication, waited: int, budget: int) -> Literal["applied", "wait", "give-up"]:
