@@ -8,12 +8,15 @@ from __future__ import annotations
 import datetime as dt
 import json
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from scripts.console import acts_on, client, is_nobody, order, run
+from scripts.console import BRIEFLY, acts_on, client, is_nobody, order, run
 from scripts.notes import Notes, caller
+
+if TYPE_CHECKING:
+    from botocore.config import Config
 
 _GONE = ("TaskTimedOut", "TaskDoesNotExist", "InvalidToken")
 
@@ -52,10 +55,11 @@ def main(environment: str, region: str, answer: str, reason: str = "") -> int:
     return 0
 
 
-def over(question: dict[str, Any], region: str, now: dt.datetime) -> str:
+def over(question: dict[str, Any], region: str, now: dt.datetime, config: Config = BRIEFLY) -> str:
     """Say why a question can be answered no more; empty while it can."""
     try:
-        status = client("stepfunctions", region).describe_execution(executionArn=question["execution"])["status"]
+        states = client("stepfunctions", region, config)
+        status = states.describe_execution(executionArn=question["execution"])["status"]
     except (ClientError, BotoCoreError) as error:
         if is_nobody(error):
             raise

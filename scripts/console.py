@@ -6,6 +6,7 @@ import datetime as dt
 import json
 import os
 import sys
+import threading
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +21,9 @@ if TYPE_CHECKING:
 INTERRUPTED = 130
 """The status of a script whose watching was ended by Ctrl-C."""
 
-_BRIEFLY = Config(connect_timeout=3, read_timeout=10, retries={"total_max_attempts": 2, "mode": "standard"})
+BRIEFLY = Config(connect_timeout=3, read_timeout=10, retries={"total_max_attempts": 2, "mode": "standard"})
 PATIENT = Config(connect_timeout=3, read_timeout=10, retries={"total_max_attempts": 3, "mode": "standard"})
+_MAKING = threading.Lock()
 _NO_NEWS = ("Choice", "Pass", "Succeed", "Fail")
 _NOBODY = (
     exceptions.NoCredentialsError,
@@ -55,9 +57,11 @@ class StoppedError(Exception):
         self.kind = kind
 
 
-def client(service: str, region: str, config: Config = _BRIEFLY) -> Any:
+def client(service: str, region: str, config: Config = BRIEFLY) -> Any:
     """Make a client that gives up in seconds, or as late as its configuration says."""
-    return boto3.client(service, region_name=region, config=config)  # type: ignore[call-overload]  # any service
+    # Asking side by side is safe, making clients is not: they share a session.
+    with _MAKING:
+        return boto3.client(service, region_name=region, config=config)  # type: ignore[call-overload]  # any service
 
 
 def acts_on(environment: str, region: str) -> None:

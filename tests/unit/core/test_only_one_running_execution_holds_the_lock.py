@@ -199,7 +199,7 @@ BACK_BUT_NOT_OVER = replace(HALFWAY_BACK, active_region=PRIMARY)
 
 @pytest.mark.parametrize("left", [HALFWAY_BACK, BACK_BUT_NOT_OVER])
 @pytest.mark.parametrize("lock", ["failed", "held"])
-def test_no_input_does_not_leave_a_primary_that_a_failback_has_promoted(left: Record, lock: str) -> None:
+def test_no_input_does_not_leave_a_primary_that_a_failback_has_promoted(left: Record, lock: Any) -> None:
     with pytest.raises(PreconditionFailed, match="Nothing was changed") as refused:
         begin(replace(left, lock=lock), execution=OTHER)
     finish, lost = str(refused.value).split(f"If {PRIMARY} is lost")
