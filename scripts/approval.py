@@ -8,12 +8,15 @@ from __future__ import annotations
 import datetime as dt
 import json
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from scripts.console import acts_on, client, is_nobody, run
+from scripts.console import BRIEFLY, acts_on, client, is_nobody, order, run
 from scripts.notes import Notes, caller
+
+if TYPE_CHECKING:
+    from botocore.config import Config
 
 _GONE = ("TaskTimedOut", "TaskDoesNotExist", "InvalidToken")
 
@@ -23,16 +26,16 @@ def main(environment: str, region: str, answer: str, reason: str = "") -> int:
     acts_on(environment, region)
     question = Notes(environment, region).read("approval")
     if not question:
-        print(
-            f"nothing is being asked in {environment}: there is nothing to {answer}. See make status.", file=sys.stderr
-        )
+        status = order("status", environment, region)
+        print(f"nothing is being asked in {environment}: there is nothing to {answer}. See {status}", file=sys.stderr)
         return 1
     print(f"{question['what']}, asked {question['asked_at']}, until {question['until']}:\n\n{question['known']}\n")
     if not reason.strip():
         if gone := over(question, region, dt.datetime.now(dt.UTC)):
             return _too_late(gone, question, environment, region)
         print(f"without an answer by {question['until']}: {unanswered(question)}")
-        print(f"say why, it is kept: make {answer} REASON='why'. Nothing was answered.", file=sys.stderr)
+        command = order(answer, environment, region)
+        print(f"Nothing was answered. Say why, it is kept:\n  {command} REASON='why'", file=sys.stderr)
         return 2
     who = caller(region)
     try:
@@ -52,10 +55,11 @@ def main(environment: str, region: str, answer: str, reason: str = "") -> int:
     return 0
 
 
-def over(question: dict[str, Any], region: str, now: dt.datetime) -> str:
+def over(question: dict[str, Any], region: str, now: dt.datetime, config: Config = BRIEFLY) -> str:
     """Say why a question can be answered no more; empty while it can."""
     try:
-        status = client("stepfunctions", region).describe_execution(executionArn=question["execution"])["status"]
+        states = client("stepfunctions", region, config)
+        status = states.describe_execution(executionArn=question["execution"])["status"]
     except (ClientError, BotoCoreError) as error:
         if is_nobody(error):
             raise
@@ -71,12 +75,14 @@ def over(question: dict[str, Any], region: str, now: dt.datetime) -> str:
 
 def unanswered(question: dict[str, Any]) -> str:
     """Say what happens where nobody answers."""
-    return f"the {question['what']} begins" if question["no_answer"] == "approve" else f"no {question['what']} begins"
+    if question["no_answer"] == "approve":
+        return f"the {question['what']} begins, if nothing forbids it by then"
+    return f"no {question['what']} begins"
 
 
 def start_command(question: dict[str, Any], environment: str, region: str) -> str:
     """Say how to start by hand what was asked about."""
-    return f"make {question['what']} ENVIRONMENT={environment} DR_REGION={region}"
+    return order(question["what"], environment, region)
 
 
 def _too_late(why: str, question: dict[str, Any], environment: str, region: str) -> int:

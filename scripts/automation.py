@@ -10,6 +10,7 @@ import sys
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from scripts import console
 from scripts.console import acts_on, client, is_nobody, run
 from scripts.notes import Notes, caller
 
@@ -26,11 +27,12 @@ def main(environment: str, region: str, order: str, reason: str = "") -> int:
     if order == "show":
         print(sentence(notes.read("automation")))
         return 0
+    command = console.order("automation", environment, region)
     if order not in ("on", "off"):
-        print("say what: make automation OFF='why', or make automation ON=1. Nothing was changed.", file=sys.stderr)
+        print(f"Nothing was changed. Say what: {command} OFF='why', or {command} ON=1", file=sys.stderr)
         return 2
     if order == "off" and not reason.strip():
-        print("say why: make automation OFF='why'. Nothing was changed.", file=sys.stderr)
+        print(f"Nothing was changed. Say why: {command} OFF='why'", file=sys.stderr)
         return 2
     on = order == "on"
     now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
@@ -51,7 +53,11 @@ def main(environment: str, region: str, order: str, reason: str = "") -> int:
 
 def _rings(environment: str, region: str, account: str) -> str:
     """Say what becomes of an alarm that rings now; empty where none does."""
-    alarm, start = f"{environment}-dr-primary-lost", f"make failover ENVIRONMENT={environment} DR_REGION={region}"
+    alarm, start, status = (
+        f"{environment}-dr-primary-lost",
+        console.order("failover", environment, region),
+        console.order("status", environment, region),
+    )
     machine = f"arn:aws:states:{region}:{account}:stateMachine:{environment}-dr-failover"
     try:
         told = client("cloudwatch", region).describe_alarms(
@@ -65,11 +71,11 @@ def _rings(environment: str, region: str, account: str) -> str:
     except (ClientError, BotoCoreError) as error:
         if is_nobody(error):
             raise
-        return f"whether {alarm} rings now cannot be read ({error}): see make status. To start by hand: {start}"
+        return f"whether {alarm} rings now cannot be read ({error}): see {status}. To start by hand: {start}"
     if running:
         return (
             f"{alarm} RINGS NOW, and {running[0]['name']} is running: it looks again within a minute, if it is "
-            "not further already, and may fail over by itself. Watch it: make status"
+            f"not further already, and may fail over by itself. Watch it: {status}"
         )
     return f"{alarm} RINGS NOW and does not ring again: nothing starts by itself. To start by hand: {start}"
 

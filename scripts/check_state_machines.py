@@ -138,10 +138,9 @@ def _reads_any_cause(expression: str) -> Iterator[str]:
         read.register_lambda("parse", json.loads)
         execution = {"Id": "arn:aws:states:eu-central-1:123456789012:execution:prod-dr-failover:one", "Input": {}}
         context = {"Execution": execution, "StateMachine": {"Name": "prod-dr-failover"}}
+        states = {"input": {}, "errorOutput": caught, "context": context}
         try:
-            told = read.evaluate(
-                None, {"error": caught, "states": {"input": {}, "errorOutput": caught, "context": context}}
-            )
+            told = read.evaluate(None, {"error": caught, "untold": {"Error": "States.Timeout"}, "states": states})
         except Exception as error:  # noqa: BLE001  # whatever it is, on AWS it ends the execution
             yield f"fails on {what}: {error}"
             continue

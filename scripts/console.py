@@ -1,9 +1,13 @@
-"""What the scripts have in common: clients that never hang, and one line for whatever AWS refuses."""
+"""What the scripts share: clients that never hang, executions followed to their end, one line for what AWS refuses."""
 
 from __future__ import annotations
 
+import datetime as dt
 import json
+import os
 import sys
+import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -12,10 +16,15 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
-_BRIEFLY = Config(connect_timeout=3, read_timeout=10, retries={"total_max_attempts": 2, "mode": "standard"})
+INTERRUPTED = 130
+"""The status of a script whose watching was ended by Ctrl-C."""
+
+BRIEFLY = Config(connect_timeout=3, read_timeout=10, retries={"total_max_attempts": 2, "mode": "standard"})
 PATIENT = Config(connect_timeout=3, read_timeout=10, retries={"total_max_attempts": 3, "mode": "standard"})
+_MAKING = threading.Lock()
+_NO_NEWS = ("Choice", "Pass", "Succeed", "Fail")
 _NOBODY = (
     exceptions.NoCredentialsError,
     exceptions.PartialCredentialsError,
@@ -48,14 +57,22 @@ class StoppedError(Exception):
         self.kind = kind
 
 
-def client(service: str, region: str, config: Config = _BRIEFLY) -> Any:
+def client(service: str, region: str, config: Config = BRIEFLY) -> Any:
     """Make a client that gives up in seconds, or as late as its configuration says."""
-    return boto3.client(service, region_name=region, config=config)  # type: ignore[call-overload]  # any service
+    # Asking side by side is safe, making clients is not: they share a session.
+    with _MAKING:
+        return boto3.client(service, region_name=region, config=config)  # type: ignore[call-overload]  # any service
 
 
 def acts_on(environment: str, region: str) -> None:
     """Say first what is acted on: `make` has defaults, and a shell may name another environment than is meant."""
     print(f"{environment} in {region}", flush=True)
+
+
+def order(name: str, environment: str, dr: str, primary: str = "") -> str:
+    """Word a command as it is typed. Without the names, `make` acts on its defaults."""
+    regions = f"PRIMARY_REGION={primary} DR_REGION={dr}" if primary else f"DR_REGION={dr}"
+    return f"make {name} ENVIRONMENT={environment} {regions}"
 
 
 def ask(function: str, region: str, payload: dict[str, Any], seconds: int) -> Any:
@@ -84,6 +101,133 @@ def is_nobody(error: Exception) -> bool:
     return isinstance(error, _NOBODY)
 
 
+def active_region(environment: str, *regions: str) -> str:
+    """Read which region is active: the first of the regions that says so counts, and DR's record is the one that does.
+
+    Raises
+    ------
+    StoppedError
+        None of them says.
+    """
+    reasons = []
+    for region in regions:
+        name = f"/{environment}/pilotlight/active-region"
+        try:
+            return str(client("ssm", region).get_parameter(Name=name)["Parameter"]["Value"])
+        except (ClientError, BotoCoreError) as error:
+            if is_nobody(error):
+                raise
+            reasons.append(f"{region}: {' '.join(str(error).split())}")
+    raise StoppedError(f"which region is active cannot be read, and nothing was started: {'; '.join(reasons)}")
+
+
+def confirm(asked: str, what: str) -> None:
+    """Insist on a word, typed or given as CONFIRM.
+
+    Parameters
+    ----------
+    asked
+        The word.
+    what
+        What it is for.
+
+    Raises
+    ------
+    SystemExit
+        It was not given exactly.
+    """
+    given = os.environ.get("CONFIRM", "")
+    if not given:
+        if not sys.stdin.isatty():
+            raise SystemExit(f"nobody can type here: give CONFIRM={asked} for {what}. Nothing was done.")
+        given = input(f"Type {asked} for {what}: ")
+    if given != asked:
+        raise SystemExit(f"'{given}' is not '{asked}': nothing was done.")
+
+
+def steps(history: list[dict[str, Any]]) -> Iterator[tuple[str, str]]:
+    """Read from a history what an operator wants to see: steps that began, and children that were started.
+
+    Yields
+    ------
+    tuple[str, str]
+        ``("step", name)`` or ``("child", ARN)``, in order.
+    """
+    for event in history:
+        if entered := event.get("stateEnteredEventDetails"):
+            if not event["type"].startswith(_NO_NEWS):
+                yield "step", entered["name"]
+        elif submitted := event.get("taskSubmittedEventDetails"):
+            yield "child", json.loads(submitted["output"])["ExecutionArn"]
+
+
+class Watch:
+    """Prints each step of an execution and its children once, as it begins.
+
+    Parameters
+    ----------
+    client
+        Step Functions in the DR region.
+    """
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self._told: set[tuple[str, str]] = set()
+
+    def look(self, arn: str, depth: int = 0) -> None:
+        """Print what has begun since the last look."""
+        pages = self._client.get_paginator("get_execution_history").paginate(
+            executionArn=arn, includeExecutionData=True
+        )
+        for kind, what in steps([event for page in pages for event in page["events"]]):
+            if kind == "child":
+                self.look(what, depth + 1)
+            elif (arn, what) not in self._told:
+                self._told.add((arn, what))
+                print(f"  {dt.datetime.now(dt.UTC):%H:%M:%S}  {'    ' * depth}{what}", flush=True)
+
+
+def follow(client: Any, arn: str, pause: float) -> dict[str, Any]:
+    """Watch an execution to its end and return how it ended."""
+    watch = Watch(client)
+    while True:
+        seen: dict[str, Any] = client.describe_execution(executionArn=arn)
+        watch.look(arn)
+        if seen["status"] != "RUNNING":
+            return seen
+        time.sleep(pause)
+
+
+def start_and_follow(client: Any, region: str, machine: str, given: dict[str, Any]) -> dict[str, Any] | None:
+    """Start a state machine and follow it to its end.
+
+    Parameters
+    ----------
+    machine
+        Its ARN.
+    given
+        Its input; empty for none.
+
+    Returns
+    -------
+    dict or None
+        The execution as it ended. None when the watching was ended, which does not end the execution.
+    """
+    arn = client.start_execution(
+        stateMachineArn=machine,
+        name=f"manual-{dt.datetime.now(dt.UTC):%Y%m%d-%H%M%S}",
+        **({"input": json.dumps(given)} if given else {}),
+    )["executionArn"]
+    print(f"started {arn}")
+    try:
+        return follow(client, arn, float(os.environ.get("POLL_SECONDS", "5")))
+    except (KeyboardInterrupt, ClientError, BotoCoreError) as error:
+        print(f"\nIt goes on: aws stepfunctions describe-execution --region {region} --execution-arn {arn}")
+        if not isinstance(error, KeyboardInterrupt):
+            raise
+        return None
+
+
 def run(main: Callable[..., int], *arguments: Any) -> int:
     """Run a script; return its status, 1 with one line where it stopped or AWS refused."""
     try:
@@ -95,6 +239,6 @@ def run(main: Callable[..., int], *arguments: Any) -> int:
         if is_nobody(error):
             told = f"AWS does not know who you are ({told}): sign in, or choose a profile (AWS_PROFILE), and try again"
         else:
-            told = f"AWS: {told}. What was printed before was done; look with make status before you try again"
+            told = f"AWS: {told}. What was printed before was done; look at the status before you try again"
     print(told, file=sys.stderr)
     return 1

@@ -8,47 +8,13 @@ where nobody can type, it is given as CONFIRM. Only the DR region is asked. Ctrl
 
 from __future__ import annotations
 
-import datetime as dt
 import json
-import os
 import sys
-import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
+from scripts.console import INTERRUPTED, PATIENT, StoppedError, acts_on, ask, client, confirm, run, start_and_follow
 
-from scripts.console import PATIENT, StoppedError, acts_on, ask, client, run
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-INTERRUPTED = 130
 _SECONDS = 60
-_NO_NEWS = ("Choice", "Pass", "Succeed", "Fail")
-
-
-def confirm(asked: str, what: str) -> None:
-    """Insist on a word, typed or given as CONFIRM.
-
-    Parameters
-    ----------
-    asked
-        The word.
-    what
-        What it is for.
-
-    Raises
-    ------
-    SystemExit
-        It was not given exactly.
-    """
-    given = os.environ.get("CONFIRM", "")
-    if not given:
-        if not sys.stdin.isatty():
-            raise SystemExit(f"nobody can type here: give CONFIRM={asked} for {what}. Nothing was done.")
-        given = input(f"Type {asked} for {what}: ")
-    if given != asked:
-        raise SystemExit(f"'{given}' is not '{asked}': nothing was done.")
 
 
 def preview(environment: str, region: str, account: str, method: str) -> dict[str, Any]:
@@ -70,89 +36,6 @@ def preview(environment: str, region: str, account: str, method: str) -> dict[st
     except StoppedError as error:
         raise StoppedError(f"refused: {error}") from None
     return told
-
-
-def steps(history: list[dict[str, Any]]) -> Iterator[tuple[str, str]]:
-    """Read from a history what an operator wants to see: steps that began, and children that were started.
-
-    Yields
-    ------
-    tuple[str, str]
-        ``("step", name)`` or ``("child", ARN)``, in order.
-    """
-    for event in history:
-        if entered := event.get("stateEnteredEventDetails"):
-            if not event["type"].startswith(_NO_NEWS):
-                yield "step", entered["name"]
-        elif submitted := event.get("taskSubmittedEventDetails"):
-            yield "child", json.loads(submitted["output"])["ExecutionArn"]
-
-
-class Watch:
-    """Prints each step of an execution and its children once, as it begins.
-
-    Parameters
-    ----------
-    client
-        Step Functions in the DR region.
-    """
-
-    def __init__(self, client: Any) -> None:
-        self._client = client
-        self._told: set[tuple[str, str]] = set()
-
-    def look(self, arn: str, depth: int = 0) -> None:
-        """Print what has begun since the last look."""
-        pages = self._client.get_paginator("get_execution_history").paginate(
-            executionArn=arn, includeExecutionData=True
-        )
-        for kind, what in steps([event for page in pages for event in page["events"]]):
-            if kind == "child":
-                self.look(what, depth + 1)
-            elif (arn, what) not in self._told:
-                self._told.add((arn, what))
-                print(f"  {dt.datetime.now(dt.UTC):%H:%M:%S}  {'    ' * depth}{what}", flush=True)
-
-
-def follow(client: Any, arn: str, pause: float) -> dict[str, Any]:
-    """Watch an execution to its end and return how it ended."""
-    watch = Watch(client)
-    while True:
-        seen: dict[str, Any] = client.describe_execution(executionArn=arn)
-        watch.look(arn)
-        if seen["status"] != "RUNNING":
-            return seen
-        time.sleep(pause)
-
-
-def start_and_follow(client: Any, region: str, machine: str, given: dict[str, Any]) -> dict[str, Any] | None:
-    """Start a state machine and follow it to its end.
-
-    Parameters
-    ----------
-    machine
-        Its ARN.
-    given
-        Its input; empty for none.
-
-    Returns
-    -------
-    dict or None
-        The execution as it ended. None when the watching was ended, which does not end the execution.
-    """
-    arn = client.start_execution(
-        stateMachineArn=machine,
-        name=f"manual-{dt.datetime.now(dt.UTC):%Y%m%d-%H%M%S}",
-        **({"input": json.dumps(given)} if given else {}),
-    )["executionArn"]
-    print(f"started {arn}")
-    try:
-        return follow(client, arn, float(os.environ.get("POLL_SECONDS", "5")))
-    except (KeyboardInterrupt, ClientError, BotoCoreError) as error:
-        print(f"\nIt goes on: aws stepfunctions describe-execution --region {region} --execution-arn {arn}")
-        if not isinstance(error, KeyboardInterrupt):
-            raise
-        return None
 
 
 def conclude(ended: dict[str, Any]) -> int:

@@ -14,30 +14,7 @@ import os
 import sys
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
-
-from scripts.console import PATIENT, acts_on, client, is_nobody, run
-from scripts.failback import INTERRUPTED, start_and_follow
-
-
-def active_region(environment: str, primary: str, dr: str) -> str:
-    """Read which region is active. DR's record counts; where DR does not answer, the primary's own.
-
-    Raises
-    ------
-    SystemExit
-        Neither of them says.
-    """
-    reasons = []
-    for region in (dr, primary):
-        ssm = client("ssm", region)
-        try:
-            return str(ssm.get_parameter(Name=f"/{environment}/pilotlight/active-region")["Parameter"]["Value"])
-        except (ClientError, BotoCoreError) as error:
-            if is_nobody(error):
-                raise
-            reasons.append(f"{region}: {error}")
-    raise SystemExit("which region is active cannot be read, and nothing was started:\n  " + "\n  ".join(reasons))
+from scripts.console import INTERRUPTED, PATIENT, active_region, acts_on, client, run, start_and_follow
 
 
 def conclude(ended: dict[str, Any]) -> int:
@@ -78,7 +55,7 @@ def main(arguments: list[str]) -> int:
     """
     defaults = ["dev", "eu-west-1", "eu-central-1"]
     environment, primary, dr = [*arguments, *defaults[len(arguments) :]]
-    region = active_region(environment, primary, dr)
+    region = active_region(environment, dr, primary)
     acts_on(environment, region)
     account = client("sts", region).get_caller_identity()["Account"]
     given = {"fresh": True} if os.environ.get("FRESH") else {}

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from scripts.console import client
+from scripts.console import BRIEFLY, client
+
+if TYPE_CHECKING:
+    from botocore.config import Config
 
 
 class Notes:
@@ -17,11 +20,13 @@ class Notes:
         Its name, such as ``dev``.
     region
         The DR region: nothing else is asked.
+    config
+        How long it is waited for.
     """
 
-    def __init__(self, environment: str, region: str) -> None:
+    def __init__(self, environment: str, region: str, config: Config = BRIEFLY) -> None:
         self._table = f"{environment}-dr-state"
-        self._client = client("dynamodb", region)
+        self._client = client("dynamodb", region, config)
 
     def record(self) -> dict[str, str]:
         """Read who is active and who switches."""
@@ -40,6 +45,6 @@ class Notes:
         self._client.put_item(TableName=self._table, Item={"id": {"S": subject}, "body": {"S": text}})
 
 
-def caller(region: str) -> str:
+def caller(region: str, config: Config = BRIEFLY) -> str:
     """Say who is at the keyboard, as AWS knows them."""
-    return str(client("sts", region).get_caller_identity()["Arn"])
+    return str(client("sts", region, config).get_caller_identity()["Arn"])

@@ -16,8 +16,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from scripts.console import acts_on, client, is_nobody, run
-from scripts.failback import confirm
+from scripts.console import acts_on, client, confirm, is_nobody, order, run
 
 # Assumptions, as in docs/costs.md: dollars an hour in one zone, and dollars a GiB and month of gp3 in one zone.
 _HOURLY = {
@@ -110,7 +109,7 @@ def show(environment: str, regions: list[str]) -> int:
     if not any_at_all:
         print("no retired databases")
     else:
-        print(f"\nTo remove one: make retire-purge ENVIRONMENT={environment} ID=<its name>")
+        print(f"\nTo remove one: {order('retire-purge', environment, regions[-1], regions[0])} ID=<its name>")
     return 0
 
 

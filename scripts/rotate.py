@@ -18,7 +18,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from scripts.console import PATIENT, StoppedError, acts_on, ask, client, run
+from scripts.console import PATIENT, StoppedError, active_region, acts_on, ask, client, run
 
 # The function inside the network may start cold.
 _SECONDS = 130
@@ -98,8 +98,7 @@ def rotate(environment: str, dr_region: str) -> None:
     """Rotate, and print what was done."""
     acts_on(environment, dr_region)
     name = f"{environment}/application"
-    record = _client("ssm", dr_region).get_parameter(Name=f"/{environment}/pilotlight/active-region")
-    active = str(record["Parameter"]["Value"])
+    active = active_region(environment, dr_region)
     version, home = current(name, active)
     set_password(environment, active, version)
     print(f"the database of {active} has the password of its secret (version {version})")

@@ -1,6 +1,7 @@
 """Shows, from the DR region alone, who is active, what is watched, decided and asked, and what was started last.
 
-The other region is asked for one thing, whether its sentinel may run, and not waited for.
+The other region is asked for one thing, whether its sentinel may run, and not waited for. Everything is asked at the
+same time and for seconds, so that a DR that hangs hides nothing that can be read, and is known within seconds.
 usage: status.py ENVIRONMENT DR_REGION      (dev eu-central-1)
 """
 
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +18,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from scripts import approval, objects
 from scripts.automation import sentence
-from scripts.console import acts_on, client, is_nobody, run
+from scripts.console import acts_on, client, is_nobody, order, run
 from scripts.notes import Notes, caller
 
 if TYPE_CHECKING:
@@ -25,6 +27,14 @@ if TYPE_CHECKING:
 _MACHINES = ("failover", "reprotect", "failback")
 # A region that may be lost is asked, and not waited for.
 _FLEETING = Config(connect_timeout=2, read_timeout=3, retries={"total_max_attempts": 1, "mode": "standard"})
+_SOON = Config(connect_timeout=2, read_timeout=3, retries={"total_max_attempts": 2, "mode": "standard"})
+_DECIDED = {
+    "go": "begun",
+    "ask": "the team was asked",
+    "tell": "nothing begun, and the team was told",
+    "wait": "nothing begun",
+    "stand-down": "nothing to do",
+}
 # The probe looks several times a minute.
 _NOBODY_LOOKS_AFTER = dt.timedelta(minutes=3)
 _LONGEST_CAUSE = 400
@@ -47,15 +57,16 @@ class Status:
         self, environment: str, region: str, clock: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC)
     ) -> None:
         self._environment, self._region, self._clock = environment, region, clock
-        self._notes = Notes(environment, region)
+        self._notes = Notes(environment, region, _SOON)
         self.known = False
         """Whether it could be read who is active: without that, the rest says little."""
 
     def lines(self) -> Iterator[str]:
         """Say it line by line. What cannot be read is said so and hides nothing else."""
-        for title, part in (
+        parts: list[tuple[str, Callable[[], list[str]]]] = [
             ("active region", self._active),
             ("automation", self._automation),
+            ("by an alarm", self._modes),
             ("question", self._question),
             ("watched", self._watched),
             ("decided last", self._decided),
@@ -63,20 +74,20 @@ class Status:
             ("objects", lambda: objects.lines(self._notes.read("objects"), self._notes.read("objects-return"))),
             ("secrets", self._secrets),
             ("here", self._here),
-        ):
-            yield from self._told(title, part)
-        for machine in _MACHINES:
-            yield from self._told(f"last of {self._environment}-dr-{machine}", partial(self._last, machine))
+            *((f"last of {self._environment}-dr-{machine}", partial(self._last, machine)) for machine in _MACHINES),
+        ]
+        with ThreadPoolExecutor(len(parts)) as pool:
+            for told in [pool.submit(self._told, title, part) for title, part in parts]:
+                yield from told.result()
 
-    def _told(self, title: str, part: Callable[[], list[str]]) -> Iterator[str]:
+    def _told(self, title: str, part: Callable[[], list[str]]) -> list[str]:
         try:
             said = part()
         except (ClientError, BotoCoreError, KeyError, IndexError) as error:
             if is_nobody(error):
                 raise
             said = [f"CANNOT BE READ: {' '.join(str(error).split())}"]
-        for number, line in enumerate(said):
-            yield f"{title if number == 0 else '':<26} {line.replace('+00:00', 'Z')}"
+        return [f"{title if number == 0 else '':<26} {line.replace('+00:00', 'Z')}" for number, line in enumerate(said)]
 
     def _active(self) -> list[str]:
         record = self._notes.record()
@@ -86,7 +97,28 @@ class Status:
         if record["lock"] == "failed":
             said.append(f"the last run FAILED and is not finished: {record.get('failure', '')}")
         self.known = True
+        return said + self._switching(record)
+
+    def _switching(self, record: dict[str, str]) -> list[str]:
+        """Say what a switch has left behind that bears on the next one."""
+        said = []
+        mode, target, promoted = record.get("mode", ""), record.get("target", ""), record.get("promotion", "")
+        if record["lock"] != "free" and promoted and mode != "reprotect":
+            said.append(f"POINT OF NO RETURN passed at {promoted}: only on to {target}, never back")
+        if mode == "ungraceful" and (left := record.get("source")):
+            fence = record.get("fence") or f"not confirmed: {left} has not answered yet"
+            said.append(f"the region that was left, {left}: {fence}")
+        until = record.get("cool_down_until", "")
+        if record["lock"] == "free" and until and self._clock() < dt.datetime.fromisoformat(until):
+            said.append(f"cool-down until {until}: nothing fails over by itself")
         return said
+
+    def _modes(self) -> list[str]:
+        ssm, path = client("ssm", self._region, _SOON), f"/{self._environment}/pilotlight/config"
+        failover, failback = (
+            ssm.get_parameter(Name=f"{path}/{what}-mode")["Parameter"]["Value"] for what in ("failover", "failback")
+        )
+        return [f"failover is {failover} (FailoverMode), failback is {failback} (FailbackMode)"]
 
     def _automation(self) -> list[str]:
         return [sentence(self._notes.read("automation"))]
@@ -96,12 +128,13 @@ class Status:
         if not asked:
             return []
         head = f"{asked['what']}? {asked['reason']}"
-        if gone := approval.over(asked, self._region, self._clock()):
+        if gone := approval.over(asked, self._region, self._clock(), _SOON):
             start = approval.start_command(asked, self._environment, self._region)
             return [head, f"{gone}. To start it all the same: {start}"]
         return [
             head,
-            f"asked {asked['asked_at']}; answer until {asked['until']}: make approve REASON=… or make reject REASON=…",
+            f"asked {asked['asked_at']}; answer until {asked['until']}, with one of",
+            *(f"  {order(answer, self._environment, self._region)} REASON='why'" for answer in ("approve", "reject")),
             f"without an answer by then: {approval.unanswered(asked)}",
         ]
 
@@ -126,7 +159,7 @@ class Status:
 
     def _sentinels(self) -> list[str]:
         name = f"/{self._environment}/pilotlight/config/primary-region"
-        primary = client("ssm", self._region).get_parameter(Name=name)["Parameter"]["Value"]
+        primary = client("ssm", self._region, _SOON).get_parameter(Name=name)["Parameter"]["Value"]
         return [f"{region}: {self._may_run(region)}{self._closed(region)}" for region in (primary, self._region)]
 
     def _may_run(self, region: str) -> str:
@@ -155,7 +188,14 @@ class Status:
 
     def _decided(self) -> list[str]:
         made = self._notes.read("decision")
-        return [f"{made['at']} {made['what']}: {made['outcome']} ({made['rule']}), {made['reason']}"] if made else []
+        if not made:
+            return []
+        outcome = _DECIDED.get(made["outcome"], made["outcome"])
+        said = [f"{made['at']} {made['what']}: {outcome} ({made['rule']}), {made['reason']}"]
+        if seconds := made.get("again_seconds"):
+            again = dt.datetime.fromisoformat(made["at"]) + dt.timedelta(seconds=seconds)
+            said.append(f"looking on, again at {again.isoformat()}")
+        return said
 
     def _secrets(self) -> list[str]:
         seen = self._notes.read("secrets")
@@ -163,7 +203,7 @@ class Status:
 
     def _here(self) -> list[str]:
         def here(service: str) -> Any:
-            return client(service, self._region)
+            return client(service, self._region, _SOON)
 
         name = self._environment
         group = here("autoscaling").describe_auto_scaling_groups(AutoScalingGroupNames=[f"{name}-asg"])
@@ -178,8 +218,8 @@ class Status:
         ]
 
     def _last(self, machine: str) -> list[str]:
-        account = caller(self._region).split(":")[4]
-        states = client("stepfunctions", self._region)
+        account = caller(self._region, _SOON).split(":")[4]
+        states = client("stepfunctions", self._region, _SOON)
         found = states.list_executions(
             stateMachineArn=f"arn:aws:states:{self._region}:{account}:stateMachine:{self._environment}-dr-{machine}",
             maxResults=5,

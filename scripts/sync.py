@@ -10,7 +10,7 @@ import os
 import sys
 from typing import Any
 
-from scripts.console import acts_on, ask, client, run
+from scripts.console import active_region, acts_on, ask, run
 
 # A call takes up to 15 minutes.
 _SECONDS = 910
@@ -34,8 +34,7 @@ def main(environment: str = "dev", dr_region: str = "eu-central-1") -> int:
     """Call the active region's function until it is done."""
     acts_on(environment, dr_region)
     # DR's record is asked: it is the one that is sure to answer on the day when it matters.
-    record = client("ssm", dr_region).get_parameter(Name=f"/{environment}/pilotlight/active-region")
-    active = str(record["Parameter"]["Value"])
+    active = active_region(environment, dr_region)
     payload: dict[str, Any] = {"action": "reconcile", "wait": True, "dry_run": os.environ.get("DRY_RUN") == "1"}
     if os.environ.get("LABELS") == "1":
         payload["labels"] = True

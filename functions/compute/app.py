@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from pilotlight.aws import clients, compute, parameters
 from pilotlight.decide import capacity
+from pilotlight.decide.request import SAME_AGAIN
 from pilotlight.errors import PreconditionFailed
 from pilotlight.step import Call, current, serve
 
@@ -49,7 +50,7 @@ def _group(plan: Plan) -> Group:
     found = compute.group(plan.group, clients.at("autoscaling", plan.target))
     if found is None:
         raise PreconditionFailed(
-            f"Auto Scaling group {plan.group} is gone: deploy the stack in {plan.target}, then start the failover again"
+            f"Auto Scaling group {plan.group} is gone: deploy the stack in {plan.target}, then {SAME_AGAIN}"
         )
     return found
 

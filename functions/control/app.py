@@ -87,7 +87,12 @@ def plan(call: Call) -> Json:
             workload.functions(
                 environment.name, settings.workload_functions, there("resourcegroupstaggingapi"), there("lambda")
             ),
-            {"database": names.database, "group": names.group, "load_balancer": names.load_balancer},
+            {
+                "database": names.database,
+                "group": names.group,
+                "load_balancer": names.load_balancer,
+                "make_image": tell.make("image", environment.name, environment.dr_region, environment.primary_region),
+            },
             method=method,
             source_gib=gib,
             left_behind=not call.payload.get("insists") and failover.is_left_behind(seen, found, doors),

@@ -18,6 +18,7 @@ from pilotlight.aws.record import Store
 from pilotlight.config import image_settings_from
 from pilotlight.decide import ending, failover
 from pilotlight.decide import images as decide
+from pilotlight.decide.tell import make as make_command
 from pilotlight.errors import PreconditionFailed, TransientError
 from pilotlight.model import Measure
 from pilotlight.step import Call, serve
@@ -307,7 +308,7 @@ def _kept(call: Call, region: str) -> decide.Kept:
 def tell(call: Call) -> Json:
     """Measure, and tell of what is not as it should be."""
     run, removed = call.payload["run"], call.payload["removed"]
-    notification = decide.published(call.environment.name, run, removed)
+    notification = decide.published(call.environment.name, run, removed, _make_image(call))
     if notification:
         notify.publish(call.environment.topic_arn, notification["subject"], notification["message"])
     seconds = float(run.get("copy_seconds", -1.0))
@@ -325,7 +326,7 @@ def fail(call: Call) -> Json:
         cause = str(json.loads(cause)["errorMessage"])
     except (ValueError, KeyError, TypeError):
         cause = cause or f"{name} without a reason; look at the execution's history"
-    notification = decide.failed(call.environment.name, call.environment.region, name, cause)
+    notification = decide.failed(call.environment.name, call.environment.region, name, cause, _make_image(call))
     notify.publish(call.environment.topic_arn, notification["subject"], notification["message"])
     _measure_on_the_side(call, Measure("ImageRunsFailed", 1.0, "Count"))
     return {"error": name, "cause": cause}
@@ -338,7 +339,9 @@ def ended(call: Call) -> Json:
     if not ending.is_unheard(status, ending.machine_of(call.execution), end):
         return {"told": False}
     how = ending.ended(status, end)
-    notification = decide.ended(call.environment.name, call.environment.region, call.execution, status, how)
+    notification = decide.ended(
+        call.environment.name, call.environment.region, call.execution, status, how, _make_image(call)
+    )
     notify.publish(call.environment.topic_arn, notification["subject"], notification["message"])
     _measure_on_the_side(call, Measure("ImageRunsFailed", 1.0, "Count"))
     return {"told": True}
@@ -357,6 +360,11 @@ def watch(call: Call) -> Json:
 
 
 # --- Small ones
+
+
+def _make_image(call: Call) -> str:
+    environment = call.environment
+    return make_command("image", environment.name, environment.dr_region, environment.primary_region)
 
 
 def _images(call: Call, region: str) -> tuple[Image, ...]:

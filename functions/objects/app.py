@@ -20,6 +20,7 @@ from botocore.exceptions import ClientError
 from pilotlight.aws import clients, evidence, faults, metrics, notes, objects, parameters
 from pilotlight.config import ObjectLimits, object_limits_from
 from pilotlight.decide import objects as decide
+from pilotlight.decide import tell
 from pilotlight.decide.request import GRACEFUL
 from pilotlight.errors import PilotLightError, PreconditionFailed, TransientError
 from pilotlight.model import as_json
@@ -140,21 +141,21 @@ class _Run:
     copying_line: int = 0
     cut_short: str = ""
 
-    def answer(self, place: str, *, done: bool, wait: bool = False) -> Json:
+    def answer(self, sides: _Sides, *, done: bool, wait: bool = False) -> Json:
         """Say how far it is, for the state machine and for people."""
         told = {
             "done": done and not self.cut_short,
             "keys": self.keys,
             "counts": self.counts,
             "outcomes": self.outcomes,
-            "evidence": f"{place}/" if self.part else "",
+            "evidence": f"{sides.place}/" if self.part else "",
             "detail": self.cut_short,
         }
         return {
             "done": done,
             "wait": wait,
             "progress": vars(self),
-            "objects": told | {"told": decide.told(told)},
+            "objects": told | {"told": decide.told(told, sides.again)},
         }
 
 
@@ -168,6 +169,7 @@ class _Sides:
     clients: dict[str, Any]
     evidence: str
     folder: str
+    again: str
 
     @property
     def place(self) -> str:
@@ -181,7 +183,7 @@ def compare(call: Call) -> Json:
     record = _current(call, run)
     sides = _sides(call, record, run)
     if run.cut_short or run.compared:
-        return run.answer(sides.place, done=True)
+        return run.answer(sides, done=True)
     found: list[Json] = []
     run.compared = True
     for keys in _chunks(_both(sides, run.after), _KEYS_AT_ONCE):
@@ -199,7 +201,7 @@ def compare(call: Call) -> Json:
         _keep(sides, f"part-{run.part:05}.jsonl", found)
     if not run.compared and _is_over(run, sides):
         run.cut_short, run.compared = f"comparing took more than {sides.limits.budget_seconds} s", True
-    return run.answer(sides.place, done=run.compared)
+    return run.answer(sides, done=run.compared)
 
 
 def copy(call: Call) -> Json:
@@ -221,7 +223,7 @@ def copy(call: Call) -> Json:
             wait = not _batch(sides, run, outcomes)
     if outcomes:
         _keep(sides, first, outcomes)
-    answer = run.answer(sides.place, done=done, wait=wait)
+    answer = run.answer(sides, done=done, wait=wait)
     if done:
         noted = {"since": record.since, "at": _text(_now()), **answer["objects"]}
         notes.write(call.environment.state_table, "objects-return", noted)
@@ -261,6 +263,7 @@ def _sides(call: Call, record: Record, run: _Run) -> _Sides:
         clients={"active": clients.steady("s3", active), "returned": clients.steady("s3", returned)},
         evidence=environment.names.evidence_bucket(_account(call), active),
         folder=f"objects/{record.since}/{run.name}",
+        again=tell.make("objects", environment.name, environment.dr_region),
     )
 
 

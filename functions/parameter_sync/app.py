@@ -20,6 +20,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from pilotlight.aws import clients, faults, functions, metrics, parameter_store, parameters, rules
 from pilotlight.config import crossing_from
 from pilotlight.decide import parameters as decide
+from pilotlight.decide import tell
 from pilotlight.errors import PilotLightError, PreconditionFailed, TransientError
 from pilotlight.model import Measure
 from pilotlight.step import Call, serve
@@ -361,7 +362,8 @@ def _reconciled(call: Call) -> Json:
         told = "; ".join(f"{one['name']}: {one['reason']}" for one in answer["failures"][:_TOLD_IN_AN_ERROR])
         raise PreconditionFailed(
             f"{answer['failed']} of {answer['compared']} parameters were not carried to {way.target}, all others were: "
-            f"{told}. Mend the cause, then redrive the dead-letter queue or run `make sync`"
+            f"{told}. Mend the cause, then redrive the dead-letter queue or run "
+            f"{tell.make('sync', call.environment.name, call.environment.dr_region)}"
         )
     return answer
 

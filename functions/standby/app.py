@@ -6,9 +6,20 @@ import datetime as dt
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pilotlight.aws import clients, compute, database, executions, faults, functions, parameters, standby, workload
+from pilotlight.aws import (
+    clients,
+    compute,
+    database,
+    executions,
+    faults,
+    functions,
+    notes,
+    parameters,
+    standby,
+    workload,
+)
 from pilotlight.config import Environment, settings_from
-from pilotlight.decide import failover, protection
+from pilotlight.decide import failover, protection, tell
 from pilotlight.decide import workload as decide
 from pilotlight.errors import FatalError, PilotLightError, PreconditionFailed, TransientError
 from pilotlight.model import (
@@ -61,23 +72,30 @@ def begin(call: Call) -> Json:
         # A re-protection that did not end is ended, even where nothing is left to do: its lock is to be freed.
         unfinished = seen.lock != "free" and seen.mode == protection.REPROTECT
         if not unfinished and _is_protected(environment, settings, seen, region):
-            return _begun("already-protected", seen, region, asked.rebuild)
+            told = protection.already_protected(seen, region, _objects_left(environment, seen))
+            return _begun("already-protected", seen, region, asked.rebuild, told)
         taken = protection.take(seen, asked, region, call.execution, _now())
         if store.replace(seen, taken):
             return _begun("taken", taken, region, asked.rebuild)
     raise TransientError("the record changes faster than it can be read: try again")
 
 
-def _begun(outcome: str, record: Record, region: str, rebuild: bool) -> Json:
-    done = outcome == "already-protected"
+def _begun(outcome: str, record: Record, region: str, rebuild: bool, told: str = "") -> Json:
     return {
         "outcome": outcome,
         "epoch": record.epoch,
         "region": region,
         "active": record.active_region,
         "rebuild": rebuild,
-        "next": protection.already_protected(record, region) if done else "",
+        "next": told,
     }
+
+
+def _objects_left(environment: Environment, record: Record) -> str:
+    """Word the command that goes on with the objects; empty where nothing is left of them."""
+    if not protection.objects_are_left(record, notes.read(environment.state_table, "objects-return")):
+        return ""
+    return tell.make("objects", environment.name, environment.dr_region)
 
 
 def plan(call: Call) -> Json:
@@ -292,9 +310,10 @@ def finish(call: Call) -> Json:
     if not store.replace(seen, replace(seen, lock="free")):
         raise TransientError("the record changed while the lock was being released: try again")
     divergence = call.payload.get("divergence")
+    regions = call.environment.primary_region, call.environment.dr_region
     return {
-        "notification": protection.succeeded(seen, p, divergence, corrected),
-        "next": protection.next_steps(p, divergence),
+        "notification": protection.succeeded(seen, p, divergence, corrected, *regions),
+        "next": protection.next_steps(p, divergence, *regions),
     }
 
 

@@ -17,7 +17,7 @@ def activate(call: Call) -> Json:
     plan = call.plan
     lambdas = clients.at("lambda", plan.target)
     seen = workload.look(plan.functions, call.context.invoked_function_arn, lambdas)
-    live = decide.is_active(seen, call.waited, plan.budgets.workload)
+    live = decide.is_active(seen, plan.target, call.waited, plan.budgets.workload)
     workload.apply(map(decide.to_active, seen), lambdas)
     return {"done": live, "functions": len(seen), "waited": call.waited}
 

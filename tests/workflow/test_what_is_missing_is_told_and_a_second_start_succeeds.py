@@ -24,7 +24,7 @@ def test_without_a_replica_nothing_is_touched_and_the_primary_serves_on(operator
     operator.until(lambda: not operator.has_database(), "the replica is gone", 60)
     ended = operator.fail_over()
     assert (ended.status, ended.error) == ("FAILED", "PreconditionFailed")
-    for told in ("database dev-db does not exist", "nothing was changed", "start the failover again"):
+    for told in ("database dev-db does not exist", "nothing was changed", "start the same again"):
         assert told in ended.cause
     assert operator.group()["DesiredCapacity"] == 0
     assert operator.order(operator.door(PRIMARY), "while-without-replica")
@@ -57,7 +57,7 @@ def test_without_an_image_nothing_is_touched_and_the_way_to_one_is_told(operator
     ec2.delete_tags(Resources=[image], Tags=TAG)
     ended = operator.fail_over()
     assert (ended.status, ended.error) == ("FAILED", "PreconditionFailed")
-    for told in ("no complete image of ours", "make image", "start the failover again", "still a replica", "set to 0"):
+    for told in ("no complete image of ours", "make image", "start the same again", "still a replica", "set to 0"):
         assert told in ended.cause
     assert operator.posture() == before
     assert (operator.record()["lock"], operator.record()["active_region"]) == ("failed", PRIMARY)
@@ -69,7 +69,7 @@ def test_a_backup_that_does_not_end_is_named(operator: Operator) -> None:
     operator.lab.control("database", "back-up", region=DR, identifier="dev-db", seconds=4000)
     ended = operator.fail_over()
     assert (ended.status, ended.error) == ("FAILED", "PreconditionFailed")
-    for told in ("'backing-up'", "wait for the backup to end", "start the failover again"):
+    for told in ("'backing-up'", "wait for the backup to end", "start the same again"):
         assert told in ended.cause
     assert operator.database()["ReadReplicaSourceDBInstanceIdentifier"]
     assert operator.record()["active_region"] == PRIMARY
@@ -85,7 +85,7 @@ def test_targets_that_do_not_become_healthy_are_told_with_their_reason(operator:
     operator.until(lambda: operator.healthy_targets() == 0, "the targets are known to be ill")
     ended = operator.fail_over()
     assert (ended.status, ended.error) == ("FAILED", "PreconditionFailed")
-    for told in ("0 of 2 targets are healthy", "Targets: ", "set to 2", "start the failover again"):
+    for told in ("0 of 2 targets are healthy", "Targets: ", "set to 2", "start the same again"):
         assert told in ended.cause
     assert operator.record()["active_region"] == PRIMARY
     operator.lab.control("compute", "sick-instances", region=DR, sick=False)

@@ -252,16 +252,22 @@ class Names:
 
 def _missing(parameter: str, otherwise: str) -> PreconditionFailed:
     return PreconditionFailed(
-        f"parameter {parameter} is missing: put it (aws ssm put-parameter --name {parameter} --type String --value …) "
-        f"or deploy the stack again. {otherwise}"
+        f"parameter {parameter} is missing: put it ({_put(parameter)} --type String --value …) or deploy the stack "
+        f"again. {otherwise}"
     )
 
 
 def _wrong(parameter: str, value: str, may_be: str, otherwise: str) -> PreconditionFailed:
     return PreconditionFailed(
-        f"parameter {parameter} is {value!r}: it must be {may_be}. Correct it (aws ssm put-parameter --overwrite "
-        f"--name {parameter} --value …). {otherwise}"
+        f"parameter {parameter} is {value!r}: it must be {may_be}. Correct it "
+        f"({_put(parameter)} --overwrite --value …). {otherwise}"
     )
+
+
+def _put(parameter: str) -> str:
+    # Settings are read where the function runs.
+    region = os.environ.get("AWS_REGION", "<the region of this function>")
+    return f"aws ssm put-parameter --region {region} --name {parameter}"
 
 
 def _whole_number(
@@ -472,7 +478,7 @@ def image_settings_from(parameters: Mapping[str, str], path: str) -> ImageSettin
     PreconditionFailed
         One is not what it should be; the message names it and the way out.
     """
-    otherwise = "No image was made; start again then (make image)"
+    otherwise = "No image was made; start again then"
     return ImageSettings(
         keep=_whole_number(parameters, f"{path}/image-keep", otherwise, least=1, default="3"),
         # What CopyImage takes.
@@ -532,8 +538,8 @@ def probing_from(parameters: Mapping[str, str], path: str, regions: tuple[str, s
         value = parameters.get(name, default).strip()
         if not value:
             raise PreconditionFailed(
-                f"parameter {path}/{name} is missing: put it (aws ssm put-parameter --name {path}/{name} …) or deploy "
-                "the stack again. Until then nobody watches the primary"
+                f"parameter {path}/{name} is missing: put it ({_put(f'{path}/{name}')} --type String --value …) "
+                "or deploy the stack again. Until then nobody watches the primary"
             )
         return "" if value == "-" else value
 
@@ -610,6 +616,6 @@ def object_limits_from(parameters: Mapping[str, str], path: str) -> ObjectLimits
     """
 
     def seconds(name: str) -> int:
-        return _whole_number(parameters, f"{path}/{name}", "No object was touched; run `make objects` then")
+        return _whole_number(parameters, f"{path}/{name}", "No object was touched; start the comparing again then")
 
     return ObjectLimits(seconds("objects-grace-seconds"), seconds("objects-budget-seconds"))

@@ -72,7 +72,12 @@ DOOR = Door("dev-alb.example", 80, "HTTP")
 OFF = Function("dev-orders", 0, None, (Trigger("mapping", "Disabled"),))
 ON = Function("dev-orders", None, None, (Trigger("mapping", "Enabled"),))
 HELD = Record(active_region=PRIMARY, epoch=3, lock="held", holder=EXECUTION, source=PRIMARY, target=DR)
-NAMES = {"database": "dev-db", "group": "dev-asg", "load_balancer": "dev-alb"}
+NAMES = {
+    "database": "dev-db",
+    "group": "dev-asg",
+    "load_balancer": "dev-alb",
+    "make_image": "make image ENVIRONMENT=dev …",
+}
 
 
 def plan(**changes: Any) -> Plan:

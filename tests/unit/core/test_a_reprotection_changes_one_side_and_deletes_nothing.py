@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
-from pilotlight.aws import clients
+from pilotlight.aws import clients, notes
 from pilotlight.aws.record import Store
 from pilotlight.errors import FatalError, PreconditionFailed
 from pilotlight.model import Record, as_json
@@ -361,6 +362,24 @@ def test_the_end_corrects_what_the_application_reads_and_frees_the_lock(
 def test_beginning_checks_the_input_first(world: World) -> None:
     with pytest.raises(PreconditionFailed, match="unknown field 'regoin'"):
         load("standby").handler({"action": "begin", "execution": OTHER, "input": {"regoin": DR}}, Context())
+
+
+def test_a_standby_that_is_there_says_how_the_objects_are_gone_on_with(
+    world: World, state_table: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, app = Store(state_table, PRIMARY), load("standby")
+    assert store.replace(store.read(), replace(HELD, lock="free"))
+    monkeypatch.setattr(app, "_settings", lambda _: None)
+    monkeypatch.setattr(app, "_is_protected", lambda *_: True)
+
+    def told() -> str:
+        begun = app.handler({"action": "begin", "execution": OTHER, "input": {}}, Context())
+        assert begun["outcome"] == "already-protected"
+        return str(begun["next"])
+
+    assert told().endswith(f"This goes on with it: make objects ENVIRONMENT=dev DR_REGION={DR}")
+    notes.write(state_table, "objects-return", {"since": HELD.since, "done": True})
+    assert "objects" not in told()
 
 
 def test_nothing_is_ever_deleted() -> None:

@@ -437,23 +437,30 @@ def test_snapshots_go_with_their_image_and_no_others() -> None:
 # --- What is told
 
 
+AGAIN = "make image ENVIRONMENT=dev PRIMARY_REGION=eu-west-1 DR_REGION=eu-central-1"
 RUN = {"region": PRIMARY, "other": DR, "together": True, "detail": "", "pair": "p1", "image": "ami-1"}
 
 
 def test_nobody_is_told_of_a_run_that_went_well() -> None:
-    assert images.published("dev", RUN, {"problems": []}) is None
+    assert images.published("dev", RUN, {"problems": []}, AGAIN) is None
 
 
 def test_a_copy_that_was_not_made_and_what_could_not_be_removed_are_told() -> None:
-    alone = images.published("dev", RUN | {"together": False, "detail": f"{DR} does not answer"}, {"problems": []})
+    alone = images.published(
+        "dev", RUN | {"together": False, "detail": f"{DR} does not answer"}, {"problems": []}, AGAIN
+    )
     assert alone
     assert f"NOT copied to {DR}: {DR} does not answer" in alone["message"]
-    stays = images.published("dev", RUN, {"problems": ["snap-1: in use"]})
+    stays = images.published("dev", RUN, {"problems": ["snap-1: in use"]}, AGAIN)
     assert stays
     assert "Not removed: snap-1: in use" in stays["message"]
-    told = images.failed("dev", PRIMARY, "PreconditionFailed", "the key")
+    told = images.failed("dev", PRIMARY, "PreconditionFailed", "the key", AGAIN)
     assert "the key" in told["message"]
     assert "FAILED" in told["subject"]
+    ended = images.ended("dev", PRIMARY, "arn:one", "ABORTED", "ABORTED", AGAIN)
+    for message in (alone["message"], told["message"], ended["message"]):
+        assert f"\n  {AGAIN}" in message
+    assert AGAIN not in stays["message"]
 
 
 # --- How it is set

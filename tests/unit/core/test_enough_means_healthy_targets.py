@@ -59,9 +59,11 @@ def test_when_the_budget_is_spent_the_message_tells_what_each_part_says() -> Non
 
 
 def test_a_group_that_may_not_launch_is_refused_with_the_command() -> None:
-    with pytest.raises(PreconditionFailed, match="resume-processes --auto-scaling-group-name dev-asg"):
-        capacity.check_launchable(replace(EMPTY_GROUP, suspended=("Launch",)))
-    capacity.check_launchable(replace(EMPTY_GROUP, suspended=("AZRebalance",)))
+    with pytest.raises(
+        PreconditionFailed, match="resume-processes --region eu-central-1 --auto-scaling-group-name dev-asg"
+    ):
+        capacity.check_launchable(replace(EMPTY_GROUP, suspended=("Launch",)), "eu-central-1")
+    capacity.check_launchable(replace(EMPTY_GROUP, suspended=("AZRebalance",)), "eu-central-1")
 
 
 def test_the_newest_complete_image_is_chosen() -> None:
@@ -76,5 +78,5 @@ def test_the_newest_complete_image_is_chosen() -> None:
 
 def test_without_an_image_the_way_to_one_is_told() -> None:
     with pytest.raises(PreconditionFailed, match="pilotlight:environment=dev") as refused:
-        images.require(None, "dev", "eu-west-1", "eu-central-1")
-    assert "make image" in str(refused.value)
+        images.require(None, "dev", "eu-west-1", "eu-central-1", "make image ENVIRONMENT=dev …")
+    assert "with `make image ENVIRONMENT=dev …`" in str(refused.value)

@@ -52,6 +52,8 @@ def test_a_side_that_is_not_ready_is_named_and_nothing_is_changed(
     with pytest.raises(PreconditionFailed, match="Nothing was changed") as refused:
         switchover.require_ready(source, replica, lag, 30)
     assert told in str(refused.value)
+    # Alone, that is an unplanned failover, of a primary that is well.
+    assert '{"force": true}' not in str(refused.value)
 
 
 def test_who_insists_takes_a_longer_freeze_and_nothing_else() -> None:
@@ -60,6 +62,12 @@ def test_who_insists_takes_a_longer_freeze_and_nothing_else() -> None:
     for source, replica in ((None, REPLICA), (PROMOTED, None), (PROMOTED, replace(REPLICA, replication="stopped"))):
         with pytest.raises(PreconditionFailed, match="Nothing was changed"):
             switchover.require_ready(source, replica, 3, 30, insists=True)
+
+
+def test_who_insists_on_a_planned_switch_is_not_sent_into_an_unplanned_one() -> None:
+    for lag in (31, None):
+        with pytest.raises(PreconditionFailed, match='the same input and "force": true added to it'):
+            switchover.require_ready(PROMOTED, REPLICA, lag, 30)
 
 
 def test_rest_is_read_only_and_the_same_last_write_in_two_looks() -> None:

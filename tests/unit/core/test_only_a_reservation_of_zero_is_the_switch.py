@@ -30,7 +30,7 @@ def test_a_live_function_is_not_touched() -> None:
 def test_a_trigger_in_transition_is_waited_for_and_not_pushed() -> None:
     enabling = replace(ON, triggers=(Trigger("mapping", "Enabling"),))
     assert not workload.to_active(enabling).anything
-    assert not workload.is_active((enabling,), 0, 300)
+    assert not workload.is_active((enabling,), "eu-central-1", 0, 300)
 
 
 def test_silencing_and_waking_are_each_others_inverse() -> None:
@@ -39,12 +39,13 @@ def test_silencing_and_waking_are_each_others_inverse() -> None:
 
 
 def test_all_functions_live_is_all_triggers_enabled() -> None:
-    assert workload.is_active((ON, Function("no-trigger", None)), 0, 300)
-    assert workload.is_active((), 0, 300)
-    assert not workload.is_active((ON, OFF), 0, 300)
-    assert not workload.is_active((replace(ON, reserved_concurrency=0),), 0, 300)
+    assert workload.is_active((ON, Function("no-trigger", None)), "eu-central-1", 0, 300)
+    assert workload.is_active((), "eu-central-1", 0, 300)
+    assert not workload.is_active((ON, OFF), "eu-central-1", 0, 300)
+    assert not workload.is_active((replace(ON, reserved_concurrency=0),), "eu-central-1", 0, 300)
 
 
 def test_what_stays_off_is_named() -> None:
-    with pytest.raises(PreconditionFailed, match=r"dev-orders \(concurrency 0; triggers mapping Disabled\)"):
-        workload.is_active((ON, OFF), 300, 300)
+    with pytest.raises(PreconditionFailed, match=r"dev-orders \(concurrency 0; triggers mapping Disabled\)") as refused:
+        workload.is_active((ON, OFF), "eu-central-1", 300, 300)
+    assert "update-event-source-mapping --region eu-central-1 " in str(refused.value)

@@ -192,19 +192,40 @@ def test_a_planned_switch_does_not_cut_in_on_an_unfinished_one(left: Record, tar
     assert f"epoch {left.epoch}" in str(refused.value)
 
 
-def test_an_unplanned_failover_may_leave_a_promoted_primary_that_is_lost() -> None:
-    halfway_back = replace(PASSED, source=DR, target=PRIMARY, active_region=DR)
-    for left in (halfway_back, replace(halfway_back, active_region=PRIMARY)):
-        taken = begin(left, execution=OTHER)
-        assert (taken.outcome, taken.record.source, taken.record.target) == ("take", PRIMARY, DR)
-        assert taken.record.promotion == ""
+# A failback that is past its point of no return: the primary is being promoted, and then it serves.
+HALFWAY_BACK = replace(PASSED, source=DR, target=PRIMARY, active_region=DR)
+BACK_BUT_NOT_OVER = replace(HALFWAY_BACK, active_region=PRIMARY)
+
+
+@pytest.mark.parametrize("left", [HALFWAY_BACK, BACK_BUT_NOT_OVER])
+@pytest.mark.parametrize("lock", ["failed", "held"])
+def test_no_input_does_not_leave_a_primary_that_a_failback_has_promoted(left: Record, lock: Any) -> None:
+    with pytest.raises(PreconditionFailed, match="Nothing was changed") as refused:
+        begin(replace(left, lock=lock), execution=OTHER)
+    finish, lost = str(refused.value).split(f"If {PRIMARY} is lost")
+    assert "start the failback again" in finish
+    assert f'{{"mode": "graceful", "target": "{PRIMARY}"}}' in finish
+    assert '{"force": true}' in lost
+
+
+@pytest.mark.parametrize("left", [HALFWAY_BACK, BACK_BUT_NOT_OVER])
+@pytest.mark.parametrize("said", [{"force": True}, {"automatic": True}])
+def test_a_promoted_primary_is_left_where_somebody_says_that_it_is_lost(left: Record, said: Any) -> None:
+    """A person who knows, or the decision behind an alarm: then what DR has is better than nothing."""
+    taken = begin(left, execution=OTHER, **said)
+    assert (taken.outcome, taken.record.source, taken.record.target) == ("take", PRIMARY, DR)
+    assert (taken.record.promotion, taken.insists) == ("", True)
+
+
+def test_no_input_goes_on_where_it_leaves_nobody_who_serves() -> None:
+    # To DR it is the same way, and before the point of no return nothing was brought up anywhere.
+    for left in (PASSED, replace(PASSED, mode="ungraceful"), replace(HALFWAY_BACK, promotion=""), CALLED_OFF):
+        assert begin(left, execution=OTHER).outcome == "take"
 
 
 def test_a_database_that_was_left_behind_takes_over_only_if_somebody_insists() -> None:
     assert not begin(FREE).insists
     assert begin(FREE, force=True).insists
-    # A promoted primary that is lost before its switch was over: to come back at all is what the start asks for.
-    assert begin(replace(PASSED, source=DR, target=PRIMARY, active_region=DR), execution=OTHER).insists
     assert not begin(replace(HELD, lock="failed"), execution=OTHER).insists
 
 

@@ -75,9 +75,9 @@ OBJECTS = {"objects-grace-seconds": "900", "objects-budget-seconds": "3600"}
         (settings_from, SOUND, "poll-seconds", "a whole number from 1 to 60", "start again"),
         (policy_from, POLICY, "approval-timeout-seconds", "a whole number from 60 to 7200", "start by hand"),
         (policy_from, POLICY, "failover-mode", "one of automatic, approval, manual", "start by hand"),
-        (image_settings_from, {}, "image-keep", "a whole number of at least 1", "make image"),
-        (image_settings_from, {}, "image-copy-minutes", "0, or a multiple of 15 up to 2880", "make image"),
-        (object_limits_from, OBJECTS, "objects-grace-seconds", "a whole number from 0 to 3600", "`make objects`"),
+        (image_settings_from, {}, "image-keep", "a whole number of at least 1", "start again then"),
+        (image_settings_from, {}, "image-copy-minutes", "0, or a multiple of 15 up to 2880", "start again then"),
+        (object_limits_from, OBJECTS, "objects-grace-seconds", "a whole number from 0 to 3600", "start the comparing"),
     ],
 )
 @pytest.mark.parametrize("value", ["15m", "-1", "1.5"])
@@ -88,7 +88,7 @@ def test_all_settings_are_refused_in_the_same_words(
         read(sound | {name: value}, PATH)
     said = str(refused.value)
     assert said.startswith(f"parameter {PATH}/{name} is '{value}': it must be {may_be}. Correct it (aws ssm put-")
-    assert f"--name {PATH}/{name} " in said
+    assert f"--region eu-central-1 --name {PATH}/{name} " in said
     assert way_out in said
     if sound:
         with pytest.raises(PreconditionFailed, match=f"^parameter {PATH}/{name} is missing: put it"):

@@ -109,12 +109,29 @@ def test_a_running_switch_is_never_disturbed() -> None:
 def test_a_switch_that_asked_for_a_promotion_is_finished_first() -> None:
     for lock in ("failed", "held"):
         left = dataclasses.replace(RECORD, lock=lock, holder=OTHER, mode="ungraceful", promotion="at ten", target=DR)
-        with pytest.raises(PreconditionFailed, match="start the failover again"):
+        with pytest.raises(PreconditionFailed, match="start dev-dr-failover again, with no input"):
             protection.require_free(left, running=False, region=DR)
         protection.require_free(dataclasses.replace(left, mode="reprotect"), running=False, region=DR)
         protection.require_free(dataclasses.replace(left, promotion=""), running=False, region=DR)
     # What a switch that ended has noted is history.
     protection.require_free(dataclasses.replace(RECORD, promotion="at ten"), running=False, region=DR)
+
+
+def test_a_planned_switch_is_finished_with_its_own_input() -> None:
+    """With no input, the failover would take the service back to the region that a failback has left."""
+    back = dataclasses.replace(
+        RECORD, lock="failed", holder=OTHER, mode="graceful", promotion="at ten", source=DR, target=PRIMARY
+    )
+    for left in (back, dataclasses.replace(back, active_region=PRIMARY)):
+        with pytest.raises(PreconditionFailed, match="start the failback again, or dev-dr-failover with") as refused:
+            protection.require_free(left, running=False, region=DR)
+        assert f'{{"mode": "graceful", "target": "{PRIMARY}"}} and no other input' in str(refused.value)
+        assert "failover again" not in str(refused.value)
+    there = dataclasses.replace(back, source=PRIMARY, target=DR)
+    with pytest.raises(PreconditionFailed, match="start dev-dr-failover again, with") as refused:
+        protection.require_free(there, running=False, region=DR)
+    assert f'{{"mode": "graceful", "target": "{DR}"}}' in str(refused.value)
+    assert "failback" not in str(refused.value)
 
 
 def test_taking_the_lock_says_nothing_about_who_is_active() -> None:
@@ -345,7 +362,7 @@ LISTED = {
 
 
 def test_people_are_told_what_never_crossed_and_where_it_is() -> None:
-    told = protection.succeeded(TAKEN, protect(), LISTED, ["/dev/pilotlight/database-port"])
+    told = protection.succeeded(TAKEN, protect(), LISTED, ["/dev/pilotlight/database-port"], PRIMARY, DR)
     for part in (
         RETIRED,
         f"{RETIRED}-final",
@@ -371,7 +388,7 @@ def test_who_prints_the_tables_says_how_many_more_there_are() -> None:
 def test_people_are_told_when_nobody_knows_what_never_crossed() -> None:
     for transactions, count in ((-1, "an unknown number of"), (7, "7 transactions")):
         unlisted = LISTED | {"transactions": transactions, "rows": -1, "listed": False, "detail": "it did not answer"}
-        told = protection.next_steps(protect(), unlisted)
+        told = protection.next_steps(protect(), unlisted, PRIMARY, DR)
         assert count in told
         assert "it did not answer" in told
         assert RETIRED in told
@@ -380,8 +397,44 @@ def test_people_are_told_when_nobody_knows_what_never_crossed() -> None:
 def test_nobody_is_sent_to_reconcile_nothing() -> None:
     # A heartbeat that did not cross is no loss.
     nothing = LISTED | {"transactions": 1, "rows": 0, "tables": {}, "evidence": ""}
-    assert "Reconcile" not in protection.next_steps(protect(), nothing)
-    assert "Reconcile" not in protection.next_steps(protect(retired="", snapshot=""), None)
+    assert "Reconcile" not in protection.next_steps(protect(), nothing, PRIMARY, DR)
+    assert "Reconcile" not in protection.next_steps(protect(retired="", snapshot=""), None, PRIMARY, DR)
+
+
+def test_who_protects_the_primary_is_told_how_to_go_back_and_who_protects_dr_that_all_is_done() -> None:
+    names = f"ENVIRONMENT=dev DR_REGION={DR}"
+    back = f"Going back is a planned switch:\n     make failback {names}\n"
+    told = protection.next_steps(protect(), None, PRIMARY, DR)
+    assert back in f"{told}\n"
+    after_a_failback = protection.next_steps(protect(region=DR, active=PRIMARY), None, PRIMARY, DR)
+    assert f"{DR} can take over again. Nothing else is to be done." in after_a_failback
+    assert "make failback" not in after_a_failback
+    # It is protected from deletion: by hand it would be refused.
+    purge = f"     make retire-purge ENVIRONMENT=dev PRIMARY_REGION={PRIMARY} DR_REGION={DR} ID={RETIRED}"
+    for text in (told, after_a_failback):
+        assert text.endswith(f"\n{purge}")
+        assert "by hand" not in text
+    assert "retire-purge" not in protection.next_steps(protect(retired="", snapshot=""), None, PRIMARY, DR)
+
+
+def test_who_builds_no_replica_is_told_the_way_to_one() -> None:
+    by_snapshot = protection.next_steps(protect(rebuild=False), None, PRIMARY, DR)
+    assert f"     make failback ENVIRONMENT=dev DR_REGION={DR} METHOD=snapshot" in by_snapshot
+    in_dr = protection.next_steps(protect(rebuild=False, region=DR, active=PRIMARY), None, PRIMARY, DR)
+    assert f"     make reprotect ENVIRONMENT=dev DR_REGION={DR}" in in_dr
+    assert "make failback" not in in_dr
+
+
+def test_a_standby_that_is_there_says_whether_the_objects_were_copied_to_the_end() -> None:
+    command = f"make objects ENVIRONMENT=dev DR_REGION={DR}"
+    assert command in protection.already_protected(RECORD, PRIMARY, command)
+    assert "objects" not in protection.already_protected(RECORD, PRIMARY)
+    done = {"since": RECORD.since, "done": True}
+    assert not protection.objects_are_left(RECORD, done)
+    for noted in ({}, done | {"done": False}, done | {"since": RECORD.since - 1}):
+        assert protection.objects_are_left(RECORD, noted)
+    # Nobody has switched yet.
+    assert not protection.objects_are_left(dataclasses.replace(RECORD, since=0), {})
 
 
 def test_a_retired_database_says_so_itself() -> None:

@@ -193,7 +193,7 @@ def test_it_ends_with_its_budget_and_says_how_to_go_on(
     monkeypatch.setattr(app, "_now", lambda: NOW + dt.timedelta(seconds=3601))
     answer = app.handler({"action": "copy", "epoch": 8, "run": "one", "progress": compared["progress"]}, Ample())
     assert answer["done"]
-    assert "not finished: `make objects` goes on" in answer["objects"]["told"]
+    assert "not finished: make objects ENVIRONMENT=dev DR_REGION=eu-central-1 goes on" in answer["objects"]["told"]
     assert buckets.copied == []
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from scripts import failback
+from scripts import console, failback
 
 PARENT, CHILD = "arn:parent", "arn:child"
 HISTORIES: dict[str, list[dict[str, Any]]] = {
@@ -42,7 +42,7 @@ class States:
 
 
 def test_steps_and_those_of_the_children_are_shown_once(capsys: pytest.CaptureFixture[str]) -> None:
-    assert failback.follow(States("RUNNING", "SUCCEEDED"), PARENT, 0) == {"status": "SUCCEEDED"}
+    assert console.follow(States("RUNNING", "SUCCEEDED"), PARENT, 0) == {"status": "SUCCEEDED"}
     lines = capsys.readouterr().out.splitlines()
     assert [line[12:] for line in lines] == [
         "Check what is asked",
@@ -80,6 +80,6 @@ def test_an_unknown_method_starts_nothing(capsys: pytest.CaptureFixture[str]) ->
 
 def test_a_word_has_to_be_the_right_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CONFIRM", "prod")
-    failback.confirm("prod", "it")
+    console.confirm("prod", "it")
     with pytest.raises(SystemExit, match="nothing was done"):
-        failback.confirm("dev", "it")
+        console.confirm("dev", "it")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
-from scripts import image
+from scripts import console, image
 
 PRIMARY, DR = "eu-west-1", "eu-central-1"
 OUTPUT = {
@@ -50,13 +50,13 @@ def test_it_is_started_where_drs_record_says(
 ) -> None:
     records = {DR: Ssm(dr), PRIMARY: Ssm(primary)}
     monkeypatch.setattr("boto3.client", lambda _, region_name, **__: records[region_name])
-    assert image.active_region("dev", PRIMARY, DR) == active
+    assert console.active_region("dev", DR, PRIMARY) == active
 
 
 def test_where_no_region_answers_nothing_is_started(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("boto3.client", lambda *_, **__: Ssm(LOST))
-    with pytest.raises(SystemExit, match="nothing was started"):
-        image.active_region("dev", PRIMARY, DR)
+    with pytest.raises(console.StoppedError, match="nothing was started"):
+        console.active_region("dev", DR, PRIMARY)
 
 
 def ended(capsys: pytest.CaptureFixture[str], **changes: Any) -> tuple[int, str]:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -58,10 +59,12 @@ def test_a_region_that_nobody_probes_is_not_called_well(cloud: Cloud) -> None:
 def test_a_question_says_until_when_and_what_becomes_of_no_answer(cloud: Cloud) -> None:
     cloud.notes["approval"] = QUESTION
     said = told()
-    assert "answer until 2026-11-26T03:15:00Z: make approve" in said
+    assert "answer until 2026-11-26T03:15:00Z, with one of\n" in said
+    for answer in ("approve", "reject"):
+        assert f"make {answer} ENVIRONMENT=dev DR_REGION={DR} REASON='why'" in said
     assert "without an answer by then: no failover begins" in said
     cloud.notes["approval"] = QUESTION | {"no_answer": "approve"}
-    assert "without an answer by then: the failover begins" in told()
+    assert "without an answer by then: the failover begins, if nothing forbids it by then" in told()
 
 
 def _ended(cloud: Cloud) -> None:
@@ -170,6 +173,78 @@ def test_a_record_that_cannot_be_read_is_no_good_end_and_hides_nothing_else(
 
 def test_a_record_that_can_be_read_is_a_good_end(cloud: Cloud) -> None:
     assert status.main("dev", DR) == 0
+
+
+def test_what_a_switch_left_that_bears_on_the_next_one_is_told(cloud: Cloud) -> None:
+    at = "2026-11-26T03:01:00+00:00"
+    cloud.record |= {"lock": "failed", "mode": "graceful", "source": DR, "target": PRIMARY, "promotion": at}
+    assert f"POINT OF NO RETURN passed at 2026-11-26T03:01:00Z: only on to {PRIMARY}, never back\n" in told()
+    # What a switch that is over has noted is history, and who builds a standby promotes nothing.
+    cloud.record |= {"lock": "free"}
+    assert "POINT OF NO RETURN" not in told()
+    cloud.record |= {"lock": "held", "mode": "reprotect"}
+    assert "POINT OF NO RETURN" not in told()
+    assert "the region that was left" not in told()
+
+
+def test_whether_the_region_that_was_left_is_closed_is_told(cloud: Cloud) -> None:
+    cloud.record |= {"active_region": DR, "mode": "ungraceful", "source": PRIMARY, "target": DR}
+    assert f"the region that was left, {PRIMARY}: not confirmed: {PRIMARY} has not answered yet\n" in told()
+    cloud.record |= {"fence": "confirmed: functions, group, database"}
+    assert f"the region that was left, {PRIMARY}: confirmed: functions, group, database\n" in told()
+
+
+def test_a_cool_down_is_told_while_it_lasts(cloud: Cloud) -> None:
+    cloud.record |= {"cool_down_until": "2026-11-26T03:30:00+00:00"}
+    assert "cool-down until 2026-11-26T03:30:00Z: nothing fails over by itself\n" in told()
+    assert "cool-down" not in told(dt.timedelta(hours=1))
+
+
+def test_what_an_alarm_may_begin_is_told(cloud: Cloud) -> None:
+    def parameter(**given: Any) -> dict[str, Any]:
+        name = given["Name"].removeprefix("/dev/pilotlight/config/")
+        return {"Parameter": {"Value": {"failover-mode": "approval", "failback-mode": "manual"}.get(name, PRIMARY)}}
+
+    cloud.answers["get_parameter"] = parameter
+    assert "failover is approval (FailoverMode), failback is manual (FailbackMode)" in told()
+
+
+def test_who_looks_on_says_when_again(cloud: Cloud) -> None:
+    made = {"what": "failover", "rule": "automation-is-off", "reason": "automation is off", "at": JUST_NOW}
+    cloud.notes["decision"] = made | {"outcome": "wait", "again_seconds": 60}
+    said = told()
+    assert "failover: nothing begun (automation-is-off), automation is off\n" in said
+    assert "looking on, again at 2026-11-26T03:05:20Z\n" in said
+    cloud.notes["decision"] = made | {"outcome": "tell", "again_seconds": 0}
+    assert "nothing begun, and the team was told" in told()
+    assert "looking on" not in told()
+
+
+def test_a_dr_that_hangs_is_asked_for_seconds_and_hides_nothing_that_answers(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    patience: list[float] = []
+
+    def client(service: str, region_name: str, config: Any) -> Any:
+        patience.append((config.connect_timeout + config.read_timeout) * config.retries["total_max_attempts"])
+        return cloud.client(service, region_name, config)
+
+    monkeypatch.setattr("boto3.client", client)
+    at_once = threading.Barrier(len(status._MACHINES), timeout=30)
+
+    def last(**_: Any) -> Any:
+        at_once.wait()
+        raise HANGS
+
+    cloud.answers |= {"get_item": HANGS, "get_parameter": HANGS, "list_executions": last}
+    cloud.answers["describe_db_instances"] = {"DBInstances": [{"DBInstanceStatus": "available"}]}
+    said = told()
+    assert max(patience) <= 10
+    for title in ("active region", "automation", "watched", "sentinels", "last of dev-dr-failover"):
+        (line,) = (line for line in said.splitlines() if line.startswith(f"{title} "))
+        assert "CANNOT BE READ: Read timeout" in line
+    # They were all asked at the same time, or the barrier would have broken.
+    assert said.count("CANNOT BE READ: Read timeout") > len(status._MACHINES)
 
 
 def test_without_credentials_it_says_that_alone(cloud: Cloud) -> None:

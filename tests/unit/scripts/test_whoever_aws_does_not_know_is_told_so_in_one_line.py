@@ -85,11 +85,15 @@ def test_so_does_what_is_no_python(tmp_path: Path, script: str) -> None:
 def test_anything_else_that_aws_refuses_is_one_line_too(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("boto3.client", Cloud({"get_parameter": HANGS}).client)
+    monkeypatch.setattr("boto3.client", Cloud({"invoke": HANGS}).client)
     assert SCRIPTS["sync"]() == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("AWS: Read timeout")
-    assert "make status" in line
+    assert "look at the status before you try again" in line
+    monkeypatch.setattr("boto3.client", Cloud({"get_parameter": HANGS}).client)
+    assert SCRIPTS["sync"]() == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("which region is active cannot be read, and nothing was started: eu-central-1: Read timeout")
 
 
 @pytest.mark.parametrize("script", ["sync", "objects"])

@@ -70,8 +70,8 @@ def launch_problems(name: str, client: Any = None) -> tuple[str, ...]:
 def pinned_version(template: str, image: str, client: Any = None) -> str:
     """Make, or find, the launch template version that starts an image, and return its number.
 
-    The version inherits everything else from the newest one. Asking again gives the same version: an earlier one with
-    this image on the same base is used, and the client token follows from both.
+    The version inherits everything else from the newest one. Asking again gives the same version: the newest one, where
+    that starts this image, and only it is looked at; and the client token follows from the base and the image.
     """
     ec2 = client or clients.near("ec2")
     versions = ec2.describe_launch_template_versions(LaunchTemplateName=template, Versions=["$Latest"])

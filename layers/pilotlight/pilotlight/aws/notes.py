@@ -1,8 +1,13 @@
 """Notes beside the record, in DR's state table: one item a subject, of one writer each, read by whoever needs it.
 
 ``watch`` is what the probe sees, ``automation`` the maintenance switch, ``decision`` the last decision and its inputs,
-``approval`` the question that waits for an answer, ``health`` what AWS says of the active region, and
-``posture-<region>`` what the sentinel of a region has closed. ``probe`` is what the probe itself has to remember.
+``health`` what AWS says of the active region, and ``posture-<region>`` what the sentinel of a region has closed.
+``probe`` is what the probe itself has to remember. ``objects`` is what has not crossed by now, ``objects-switch`` what
+had not when the last switch began, and ``objects-return`` what came of comparing both sides; ``secrets`` is whether
+both regions have the same ones. ``approval``, the question that waits for an answer, has two writers: who asks takes
+the answer, and who tells of an execution's end withdraws what that one asked.
+
+``run`` is in another table, of the images, in each region: which execution makes one.
 """
 
 from __future__ import annotations

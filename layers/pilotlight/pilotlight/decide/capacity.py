@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from pilotlight.decide.request import SAME_AGAIN
 from pilotlight.errors import PreconditionFailed
 from pilotlight.model import Capacity, Group, Target
 
@@ -29,7 +30,7 @@ def raised(plan: Capacity, running: Capacity) -> Capacity:
     return wanted(plan, running)
 
 
-def check_launchable(group: Group) -> None:
+def check_launchable(group: Group, region: str) -> None:
     """Refuse a group that has been told not to launch.
 
     Raises
@@ -41,8 +42,8 @@ def check_launchable(group: Group) -> None:
     if blocked:
         raise PreconditionFailed(
             f"Auto Scaling group {group.name} has {', '.join(blocked)} suspended, so it would never come up. "
-            f"aws autoscaling resume-processes --auto-scaling-group-name {group.name} "
-            f"--scaling-processes {' '.join(blocked)} and start the failover again."
+            f"aws autoscaling resume-processes --region {region} --auto-scaling-group-name {group.name} "
+            f"--scaling-processes {' '.join(blocked)} and {SAME_AGAIN}."
         )
 
 
@@ -85,8 +86,7 @@ def is_enough(
             f"Targets: {_tally(_why(target) for target in targets)}. "
             f"Launches: {problems[0] if problems else 'no failure reported'}. "
             f"The group {group.name} stays at {group.capacity.desired}. "
-            "Repair what stops them (health path, image, quota, capacity), then start the failover again: "
-            "it goes on from there."
+            f"Repair what stops them (health path, image, quota, capacity), then {SAME_AGAIN}: it goes on from there."
         )
     return False
 

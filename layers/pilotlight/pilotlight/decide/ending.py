@@ -77,7 +77,8 @@ def unheard(execution: str, status: str, end: End, seen: Record, environment: st
     command, _, option = order.partition(" ")
     # Whoever reads it looks first whether somebody else is at work.
     if seen.lock == "held" and seen.holder != execution:
-        lines = [*lines, f"Another execution holds the lock: {seen.holder}. Let it end first (make status)."]
+        status = tell.make("status", environment, regions[1])
+        lines = [*lines, f"Another execution holds the lock: {seen.holder}. Let it end first:", f"  {status}"]
     cause = [end.cause[:_LONGEST_CAUSE]] if end.cause and status == "FAILED" else []
     return {
         "kind": "ended-unheard",
@@ -140,11 +141,12 @@ def _reprotect(
 def _failback(
     execution: str, status: str, end: End, seen: Record, regions: tuple[str, str]
 ) -> tuple[list[str], str, str]:
+    environment = execution.split(":")[-2].removesuffix("-dr-failback")
     lines = [
         "What it was waiting for was stopped with it, and tells for itself."
         if status == "ABORTED"
-        else "What it was waiting for (a re-protection, or the switch) may still run: see make status, and let it end "
-        "first.",
+        else "What it was waiting for (a re-protection, or the switch) may still run. See, and let it end first:\n"
+        f"  {tell.make('status', environment, regions[1])}",
         "Then start it again with the same input, it goes on where it stopped:",
     ]
     return lines, _back(end.asked or {}), "docs/runbooks/failback.md, 5. When it stops"

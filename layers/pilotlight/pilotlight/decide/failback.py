@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from pilotlight.decide import traffic
+from pilotlight.decide import tell, traffic
 from pilotlight.decide.request import GRACEFUL, triggered
 from pilotlight.decide.restore import SNAPSHOT, freeze_estimate
 from pilotlight.errors import PreconditionFailed
@@ -214,8 +214,8 @@ def succeeded(planned: Json, children: Json) -> Json:
     ]
     if kept:
         parts.append(
-            f"Kept and paid for until you remove them (make retired): {', '.join(kept)}. Look first at what they hold "
-            "that the others never got"
+            f"Kept and paid for until you remove them ({tell.make('retired', planned['environment'], dr, primary)}): "
+            f"{', '.join(kept)}. Look first at what they hold that the others never got"
         )
     following = " ".join(f"{number}. {part}." for number, part in enumerate(parts, 1))
     return {

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from pilotlight.decide import capacity, images, pace, promotion, traffic
-from pilotlight.decide.request import GRACEFUL, REPLICA, REPROTECT, SNAPSHOT
+from pilotlight.decide.request import GRACEFUL, REPLICA, REPROTECT, SAME_AGAIN, SNAPSHOT, finishing
 from pilotlight.decide.restore import freeze_estimate
 from pilotlight.errors import FatalError, PreconditionFailed
 from pilotlight.model import Database, Door, Doors, Function, Group, Image, Plan, Record, Request, Settings
@@ -86,6 +86,10 @@ def begin(
     planned switch is a person's wish, proves what it needs before it changes anything, and loses nothing: a failback
     soon after a failover needs no force. One that an alarm has started begins a cool-down, as an unplanned one does.
 
+    An unplanned failover leaves a region that is lost. Where a planned switch to the primary is past its point of no
+    return, that region may serve, so somebody has to say that it is lost: a person by ``force``, or the decision behind
+    an alarm. No input alone may be meant to finish that switch.
+
     Parameters
     ----------
     record
@@ -106,7 +110,8 @@ def begin(
     Raises
     ------
     PreconditionFailed
-        Another switch is running or has to be finished first, or the cool-down is not over.
+        Another switch is running or has to be finished first, the cool-down is not over, or nobody says that the region
+        that would be left is lost.
     """
     primary, dr = regions
     target = request.target or dr
@@ -125,7 +130,9 @@ def begin(
             f"Watch the other: aws stepfunctions describe-execution --region {dr} --execution-arn {record.holder}"
         )
     if planned and unfinished:
-        _require_same_switch(record, target)
+        _require_same_switch(record, target, dr)
+    if unfinished and not planned and not request.force and not request.automatic:
+        _require_lost(record, target)
     if (
         not planned
         and not unfinished
@@ -198,23 +205,35 @@ def released(record: Record) -> Record:
     )
 
 
-def _require_same_switch(record: Record, target: str) -> None:
+def _require_same_switch(record: Record, target: str, dr: str) -> None:
     """Insist that a planned switch does not cut in on an unfinished one that has gone too far."""
-    unplanned = record.mode != GRACEFUL
-    if record.promotion and (unplanned or record.target != target):
-        how = "no input" if unplanned else f'{{"mode": "{GRACEFUL}", "target": "{record.target}"}}'
+    if record.promotion and (record.mode != GRACEFUL or record.target != target):
+        # From DR nothing but a planned switch leads away, and that one needs DR.
+        lost = "" if record.target == dr else f' If {record.target} is lost, start with {{"force": true}}.'
         raise PreconditionFailed(
             f"the switch to {record.target} (epoch {record.epoch}) is past its point of no return since "
-            f"{record.promotion} and not finished: nothing was changed. Finish it first: start with {how}. "
-            f"If {record.target} is lost, start with no input."
+            f"{record.promotion} and not finished: nothing was changed. Finish it first: start with "
+            f"{finishing(record)}.{lost}"
         )
     if record.active_region == target and not record.promotion:
-        how = "no input" if unplanned else f'{{"mode": "{GRACEFUL}", "target": "{record.target}"}}'
         raise PreconditionFailed(
             f"{target} is recorded as active, and the switch to {record.target} (epoch {record.epoch}) is not finished "
-            f"and may have left it closed: nothing was changed. Start that one again, with {how}: it opens what is "
-            "closed before it goes on. Or open it by hand, as the runbook says."
+            f"and may have left it closed: nothing was changed. Start that one again, with {finishing(record)}: it "
+            "opens what is closed before it goes on. Or open it by hand, as the runbook says."
         )
+
+
+def _require_lost(record: Record, target: str) -> None:
+    """Insist that somebody says that it is lost, before a region is left that a planned switch has brought up."""
+    passed = record.promotion or record.active_region == record.target
+    if record.mode != GRACEFUL or record.target == target or not passed:
+        return
+    raise PreconditionFailed(
+        f"the planned switch to {record.target} (epoch {record.epoch}) is past its point of no return and not "
+        f"finished: {record.target} may be taking writes that {target} lacks. Nothing was changed. If {record.target} "
+        f"is well, finish that switch: start the failback again, or this with {finishing(record)}. If {record.target} "
+        f'is lost, and so is what was written there since, start with {{"force": true}}.'
+    )
 
 
 def is_left_behind(record: Record, database: Database | None, doors: Doors | None) -> bool:
@@ -265,7 +284,8 @@ def plan(
     Parameters
     ----------
     names
-        What is looked for: ``database``, ``group``, ``load_balancer``, ``environment`` names, for messages.
+        What is looked for, for messages: ``database``, ``group``, ``load_balancer``; and ``make_image``, the command
+        that makes an image.
     method
         By which way a planned switch brings the database over.
     source_gib
@@ -286,7 +306,7 @@ def plan(
         raise PreconditionFailed(
             f"database {names['database']} does not exist in {target}: there is no replica to promote, "
             f"and nothing was changed. Make it (start {environment}-dr-reprotect, deploy the stack in {target} if it "
-            "never was, or restore a snapshot under that name), then start the failover again."
+            f"never was, or restore a snapshot under that name), then {SAME_AGAIN}."
         )
     if left_behind:
         raise PreconditionFailed(
@@ -300,15 +320,15 @@ def plan(
     if group is None:
         raise PreconditionFailed(
             f"Auto Scaling group {names['group']} does not exist in {target}: nothing was changed. "
-            f"Deploy the stack in {target}, then start the failover again."
+            f"Deploy the stack in {target}, then {SAME_AGAIN}."
         )
-    capacity.check_launchable(group)
+    capacity.check_launchable(group, target)
     if door is None:
         raise PreconditionFailed(
             f"load balancer {names['load_balancer']} with a listener does not exist in {target}: nothing was changed. "
-            f"Deploy the stack in {target}, then start the failover again."
+            f"Deploy the stack in {target}, then {SAME_AGAIN}."
         )
-    chosen = images.require(image, environment, record.source, target)
+    chosen = images.require(image, environment, record.source, target, names["make_image"])
     age = images.age_hours(chosen, now) if now else -1.0
     version = chosen.tags.get(images.VERSION, "")
     wanted = capacity.wanted(settings.capacity, group.capacity)

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
+from pilotlight.decide.request import SAME_AGAIN
 from pilotlight.errors import PreconditionFailed
 
 if TYPE_CHECKING:
@@ -109,8 +110,13 @@ def told(identifier: str, version: str, hours: float) -> str:
     return f"{identifier} ({f'version {version}' if version else 'version not known'}, {told_age(hours)})"
 
 
-def require(image: Image | None, environment: str, source: str, target: str) -> Image:
+def require(image: Image | None, environment: str, source: str, target: str, make_image: str) -> Image:
     """Insist on an image.
+
+    Parameters
+    ----------
+    make_image
+        The command that makes one.
 
     Raises
     ------
@@ -121,9 +127,9 @@ def require(image: Image | None, environment: str, source: str, target: str) -> 
         raise PreconditionFailed(
             f"no complete image of ours is in {target} (own AMIs, state 'available', tagged "
             f"{ENVIRONMENT}={environment}, and not marked {MARK}=unfinished or failed): nothing was changed. Copy one "
-            f"from {source} with `make image`, or tag an AMI that starts the application (aws ec2 create-tags "
-            f"--region {target} --resources ami-… --tags Key={ENVIRONMENT},Value={environment}), then start the "
-            "failover again."
+            f"from {source} with `{make_image}`, or tag an AMI that starts the application (aws ec2 create-tags "
+            f"--region {target} --resources ami-… --tags Key={ENVIRONMENT},Value={environment}), then "
+            f"{SAME_AGAIN}."
         )
     return image
 
@@ -212,7 +218,7 @@ def way(region: str, other: str, dr: str, own: str, others: str | None) -> Way:
         return Way(
             active=True,
             together=False,
-            detail=f"{other} still records {others} as active: it was not closed yet (make reprotect)",
+            detail=f"{other} still records {others} as active: it was not closed yet, which a re-protection does",
         )
     return Way(active=False, together=False, detail=f"{others} is recorded as active in {other}")
 
@@ -410,13 +416,12 @@ def arrived(image: Image, region: str, waited: int, budget: int) -> bool:
         raise PreconditionFailed(
             f"image {image.identifier} in {region} is '{image.state}': {image.reason or 'EC2 gives no reason'}. It is "
             "marked as failed and never started from; both regions go on with the images they had. A reason that "
-            "names a key: see that the region's key is enabled and its policy as deployed. The next run makes it anew "
-            "(make image, or the schedule)."
+            "names a key: see that the region's key is enabled and its policy as deployed. The next run makes it anew."
         )
     if waited >= budget:
         raise PreconditionFailed(
             f"image {image.identifier} in {region} is still being made after {waited} s: nothing was published. It "
-            "goes on by itself, and the next run looks for it (make image, or the schedule)."
+            "goes on by itself, and the next run looks for it."
         )
     return False
 
@@ -613,8 +618,14 @@ def orphans(
 # --- What is told
 
 
-def published(environment: str, run: Json, removed: Json) -> Json | None:
-    """Word what is told of a run that published; None where all went well: nobody is woken for that."""
+def published(environment: str, run: Json, removed: Json, make_image: str) -> Json | None:
+    """Word what is told of a run that published; None where all went well: nobody is woken for that.
+
+    Parameters
+    ----------
+    make_image
+        The command that starts the next run.
+    """
     problems = [str(problem) for problem in removed.get("problems", ())]
     if run["together"] and not problems:
         return None
@@ -623,14 +634,15 @@ def published(environment: str, run: Json, removed: Json) -> Json | None:
     if not run["together"]:
         lines += [
             f"It was NOT copied to {other}: {run['detail']}. {other} goes on with what it has, and the next run tries "
-            "again (make image, or the schedule).",
+            "again: by the schedule, or with",
+            f"  {make_image}",
         ]
     lines += [f"Not removed: {problem}" for problem in problems]
     what = f"image in {region} ALONE" if not run["together"] else "old images could not be removed"
     return {"kind": "image-partial", "subject": f"[{environment}] {what}", "message": "\n".join(lines)}
 
 
-def failed(environment: str, region: str, name: str, cause: str) -> Json:
+def failed(environment: str, region: str, name: str, cause: str, make_image: str) -> Json:
     """Word what is told of a run that failed."""
     return {
         "kind": "image-failed",
@@ -639,14 +651,16 @@ def failed(environment: str, region: str, name: str, cause: str) -> Json:
             (
                 f"{name}: {cause}",
                 "",
-                "A failover starts from what was published before. The runbook of images says what to do; start again "
-                f"with `make image`, or leave it to the schedule. State machine: {environment}-image in {region}.",
+                "A failover starts from what was published before. The runbook of images (docs/runbooks/image.md) says "
+                "what to do. Leave the next start to the schedule, or start again with",
+                f"  {make_image}",
+                f"State machine: {environment}-image in {region}.",
             )
         ),
     }
 
 
-def ended(environment: str, region: str, execution: str, status: str, how: str) -> Json:
+def ended(environment: str, region: str, execution: str, status: str, how: str, make_image: str) -> Json:
     """Word what is told of a run that could tell nothing itself: it was stopped, say, or ran out of time."""
     return {
         "kind": "image-ended",
@@ -655,8 +669,9 @@ def ended(environment: str, region: str, execution: str, status: str, how: str) 
             (
                 f"The making of an image ended {how}: {execution}",
                 "",
-                "Nothing that was published is touched. The next run goes on with what is half done: start it with "
-                "`make image`, or leave it to the schedule.",
+                "Nothing that was published is touched. The next run goes on with what is half done. Leave it to the "
+                "schedule, or start it with",
+                f"  {make_image}",
             )
         ),
     }

@@ -411,8 +411,14 @@ def counted(counts: Mapping[str, int], kinds: Iterable[str]) -> dict[str, int]:
     return more
 
 
-def told(answer: Mapping[str, Any]) -> str:
-    """Say in a few sentences what came out of comparing and copying."""
+def told(answer: Mapping[str, Any], again: str) -> str:
+    """Say in a few sentences what came out of comparing and copying.
+
+    Parameters
+    ----------
+    again
+        The command that goes on with it.
+    """
     counts, outcomes = answer["counts"], answer["outcomes"]
     parts = [f"{answer['keys']} keys compared"]
     if counts.get(BOTH):
@@ -431,7 +437,7 @@ def told(answer: Mapping[str, Any]) -> str:
     if not any(counts.get(kind) for kind in KINDS):
         parts.append("everything crossed")
     if not answer["done"]:
-        parts.append("not finished: `make objects` goes on")
+        parts.append(f"not finished: {again} goes on")
     place = f" The list is {answer['evidence']}." if answer.get("evidence") else ""
     return f"{'; '.join(parts)}.{place}"
 

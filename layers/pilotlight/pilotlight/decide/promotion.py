@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+from pilotlight.decide.request import SAME_AGAIN
 from pilotlight.errors import PreconditionFailed
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def check(database: Database) -> None:
         raise PreconditionFailed(
             f"database {database.identifier} is '{database.status}' and cannot be promoted. "
             "Repair it in the RDS console (or restore a snapshot under the same name), wait until it is 'available', "
-            "then start the failover again."
+            f"then {SAME_AGAIN}."
         )
 
 
@@ -75,7 +76,7 @@ def next_move(database: Database | None, identifier: str, waited: int, budget: i
     if database is None:
         raise PreconditionFailed(
             f"database {identifier} does not exist: there is nothing to promote. "
-            "Restore it under that name, then start the failover again."
+            f"Restore it under that name, then {SAME_AGAIN}."
         )
     if is_promoted(database):
         return "done"
@@ -83,7 +84,7 @@ def next_move(database: Database | None, identifier: str, waited: int, budget: i
     if waited >= budget:
         raise PreconditionFailed(
             f"database {identifier} is not promoted after {waited} s of waiting (budget {budget} s): it is "
-            f"{describe(database)}. {_way_out(database)} Then start the failover again: it goes on from there."
+            f"{describe(database)}. {_way_out(database)} Then {SAME_AGAIN}: it goes on from there."
         )
     if database.status == "available" and database.source:
         return "promote"
@@ -117,7 +118,7 @@ def is_open(
     if database is None or database.source:
         raise PreconditionFailed(
             f"database {identifier} is {describe(database) if database else 'missing'}: only one that was promoted is "
-            "opened. Look who changed it, then start the failover again."
+            f"opened. Look who changed it, then {SAME_AGAIN}."
         )
     if is_promoted(database) and thawed and not is_shut(database, doors):
         return True
@@ -126,7 +127,7 @@ def is_open(
             f"database {identifier} is not open to the application after {waited} s of waiting (budget {budget} s): it "
             f"is {describe(database)}, {'thawed' if thawed else 'frozen'}, and "
             f"{'behind another door' if is_shut(database, doors) else 'behind its open door'}. "
-            "Look at its events, then start the failover again: it goes on from there."
+            f"Look at its events ({events(database)}), then {SAME_AGAIN}: it goes on from there."
         )
     return False
 
@@ -148,7 +149,18 @@ def describe(database: Database) -> str:
 def _way_out(database: Database) -> str:
     if database.status == "backing-up":
         return "RDS refuses to promote a replica while it is backing up: wait for the backup to end."
-    return "Look at its events (aws rds describe-events --source-type db-instance) and wait until it is 'available'."
+    return f"Look at its events ({events(database)}) and wait until it is 'available'."
+
+
+def events(database: Database) -> str:
+    """Word the command that shows what RDS says of an instance."""
+    arn = database.arn.split(":")
+    return events_of(database.identifier, arn[3] if len(arn) > 3 else "<its region>")
+
+
+def events_of(identifier: str, region: str) -> str:
+    """Word that command for an instance that may not be there."""
+    return f"aws rds describe-events --region {region} --source-type db-instance --source-identifier {identifier}"
 
 
 def drained(replication: Replication, waited: int, budget: int) -> Literal["applied", "wait", "give-up"]:

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from pilotlight.decide import pace, promotion, switchover
+from pilotlight.decide import pace, promotion, switchover, tell
+from pilotlight.decide.request import GRACEFUL, SNAPSHOT, finishing
 from pilotlight.decide.workload import to_standby
 from pilotlight.errors import PreconditionFailed
 from pilotlight.model import (
@@ -118,9 +119,22 @@ def require_free(record: Record, running: bool, region: str) -> None:
         raise PreconditionFailed(
             f"the switch to {record.target} (epoch {record.epoch}, {record.mode}) did not end, and it asked for the "
             f"promotion at {record.promotion}: who is active is only known when it has. {_NOTHING} "
-            f"Finish it: start the failover again ({record.holder.rsplit(':', 1)[0] or 'the switch'}), "
-            "then start the re-protection."
+            f"Finish it: {_finished(record, region)}. Then start the re-protection."
         )
+
+
+def _finished(record: Record, region: str) -> str:
+    """Say how an unfinished switch is finished: with another input, the failover is another switch."""
+    holder = record.holder.split(":")
+    machine = holder[-2] if len(holder) > 1 else "the failover"
+    if record.mode != GRACEFUL:
+        return f"start {machine} again, with no input"
+    if record.target == region:
+        return f"start {machine} again, with {finishing(record)}"
+    return (
+        f"start the failback again, or {machine} with {finishing(record)} and no other input: that would take the "
+        "service back to the region it left"
+    )
 
 
 def take(record: Record, asked: Asked, region: str, execution: str, now: dt.datetime) -> Record:
@@ -261,7 +275,9 @@ def plan(
     if rebuild and not active.backup_retention_days:
         raise PreconditionFailed(
             f"database {database} of {record.active_region} keeps no backups, and without them it can have no replica. "
-            f"{_NOTHING} Switch them on (aws rds modify-db-instance --backup-retention-period), {_AGAIN}"
+            f"{_NOTHING} Switch them on (aws rds modify-db-instance --region {record.active_region} "
+            f"--db-instance-identifier {database} --apply-immediately --backup-retention-period "
+            f"{settings.backup_retention_days}), {_AGAIN}"
         )
     if found is not None:
         _require_sound(found, region, f"{_NOTHING} ")
@@ -376,7 +392,8 @@ def next_snapshot_move(
                 f"the final snapshot {name} is '{snapshot.status}'. {found.identifier} is where it was, closed. "
                 f"Delete that snapshot, {_AGAIN}"
             )
-    _in_time(f"the final snapshot {name} of {promotion.describe(found)} {found.identifier}", waited, budget)
+    what = f"the final snapshot {name} of {promotion.describe(found)} {found.identifier}"
+    _in_time(what, promotion.events(found), waited, budget)
     return "take" if snapshot is None and found.status == "available" else "wait"
 
 
@@ -408,7 +425,8 @@ def next_retirement_move(
             f"{protection.retired} exists in {protection.region} beside {found.identifier}, which was to get it. "
             f"{_KEPT} Give {protection.retired} another name, {_AGAIN}"
         )
-    _in_time(f"the new name {protection.retired} of {protection.database}", waited, protection.budgets.protection)
+    what = f"the new name {protection.retired} of {protection.database}"
+    _in_time(what, _events(protection), waited, protection.budgets.protection)
     renaming = same or (found is not None and "DBInstanceIdentifier" in found.pending)
     return "rename" if found is not None and there and found.status == "available" and not renaming else "wait"
 
@@ -427,8 +445,8 @@ def next_building_move(
         if found.status == "failed":
             raise PreconditionFailed(
                 f"replica {found.identifier} in {protection.region} could not be created: it is 'failed'. {_KEPT} "
-                "See why (aws rds describe-events --source-type db-instance), delete that replica, which never held "
-                f"anything, {_AGAIN}"
+                f"See why ({promotion.events_of(found.identifier, protection.region)}), delete that replica, which "
+                f"never held anything, {_AGAIN}"
             )
         _require_sound(found, protection.region, f"{_KEPT} ")
         if found.source != protection.source:
@@ -441,6 +459,7 @@ def next_building_move(
     _in_time(
         f"the replica {protection.database} in {protection.region} "
         f"({promotion.describe(found) if found else 'not accepted by RDS yet'})",
+        _events(protection),
         waited,
         protection.budgets.protection,
     )
@@ -473,7 +492,8 @@ def next_backup_move(
     at_ease = found.status == "available" and not found.pending
     if kept and at_ease:
         return "done"
-    _in_time(f"backups of {protection.database} ({promotion.describe(found)})", waited, protection.budgets.protection)
+    what = f"backups of {protection.database} ({promotion.describe(found)})"
+    _in_time(what, _events(protection), waited, protection.budgets.protection)
     return "keep" if at_ease else "wait"
 
 
@@ -499,6 +519,7 @@ def follows(found: Database | None, heard: Json, protection: Protection, waited:
     _in_time(
         f"replication of {protection.database} in {protection.region} (replication {found.replication or 'none'}, "
         f"{beat}{': ' + str(heard['detail']) if heard.get('detail') else ''})",
+        _events(protection),
         waited,
         protection.budgets.protection,
     )
@@ -514,12 +535,15 @@ def _require_there(found: Database | None, protection: Protection) -> Database:
     return found
 
 
-def _in_time(what: str, waited: int, budget: int) -> None:
+def _events(protection: Protection) -> str:
+    return promotion.events_of(protection.database, protection.region)
+
+
+def _in_time(what: str, events: str, waited: int, budget: int) -> None:
     if waited >= budget:
         raise PreconditionFailed(
             f"{what} took more than {waited} s of waiting (budget {budget} s). {_KEPT} What RDS was asked for goes on. "
-            "Look at the events (aws rds describe-events --source-type db-instance), raise "
-            f"protection-budget-seconds if it only needs longer, {_AGAIN}"
+            f"Look at the events ({events}), raise protection-budget-seconds if it only needs longer, {_AGAIN}"
         )
 
 
@@ -538,29 +562,59 @@ def retired_tags(protection: Protection, divergence: Json | None, now: dt.dateti
     }
 
 
-def already_protected(record: Record, region: str) -> str:
-    """Say that there is nothing to do."""
-    return f"{region} follows {record.active_region}, keeps backups and runs nothing: nothing was changed."
+def already_protected(record: Record, region: str, objects: str = "") -> str:
+    """Say that there is nothing to do.
+
+    Parameters
+    ----------
+    objects
+        The command that goes on with the objects, where copying what never crossed has not come to its end: that is
+        not done where nothing has to be built.
+    """
+    told = f"{region} follows {record.active_region}, keeps backups and runs nothing: nothing was changed."
+    left = "What never crossed of the objects has not been compared and copied to the end since the last switch"
+    return f"{told} {left}. This goes on with it: {objects}" if objects else told
 
 
-def next_steps(protection: Protection, divergence: Json | None) -> str:
-    """Say what the team does now."""
+def objects_are_left(record: Record, noted: Json) -> bool:
+    """Whether the objects were not compared and copied to the end since the active region became active.
+
+    Parameters
+    ----------
+    noted
+        What the last copying noted at its end.
+    """
+    return bool(record.since) and not (noted.get("since") == record.since and noted.get("done"))
+
+
+def next_steps(protection: Protection, divergence: Json | None, primary: str, dr: str) -> str:
+    """Say what the team does now, a command on a line of its own."""
+    region, environment = protection.region, protection.environment
     steps = []
     if protection.retired and crossed_all(divergence) is not True:
         steps.append(
             f"Reconcile: {lost(divergence)} {_where(divergence)}Whatever you decide, {protection.retired} in "
-            f"{protection.region} has it all."
+            f"{region} has it all."
         )
-    if not protection.rebuild:
-        steps.append(f"{protection.region} has no database now: go on with the failback by snapshot.")
-    else:
-        steps.append(f"{protection.region} can take over again. Going back is a planned switch: make failback.")
-    if protection.retired:
+    back = tell.make("failback", environment, dr)
+    if not protection.rebuild and region == primary:
         steps.append(
-            f"When nobody needs {protection.retired} any more, delete it by hand; it costs like any database. "
-            f"Its snapshot {protection.snapshot or '(none)'} stays."
+            f"{region} has no database now: go on with the failback by snapshot.\n     {back} METHOD={SNAPSHOT}"
         )
-    return " ".join(f"{number}. {step}" for number, step in enumerate(steps, 1))
+    elif not protection.rebuild:
+        again = tell.make("reprotect", environment, dr)
+        steps.append(f"{region} has no database now, and cannot take over. This builds a replica there:\n     {again}")
+    elif region == primary:
+        steps.append(f"{region} can take over again. Going back is a planned switch:\n     {back}")
+    else:
+        steps.append(f"{region} can take over again. Nothing else is to be done.")
+    if protection.retired:
+        purge = f"{tell.make('retire-purge', environment, dr, primary)} ID={protection.retired}"
+        steps.append(
+            f"{protection.retired} costs like any database. This removes it when nobody needs it any more, after you "
+            f"typed its name; its snapshot {protection.snapshot or '(none)'} stays:\n     {purge}"
+        )
+    return "\n".join(f"{number}. {step}" for number, step in enumerate(steps, 1))
 
 
 def crossed_all(divergence: Json | None) -> bool | None:
@@ -602,7 +656,14 @@ def _where(divergence: Json | None) -> str:
     return f"The list is {place}. " if place else ""
 
 
-def succeeded(record: Record, protection: Protection, divergence: Json | None, corrected: Collection[str]) -> Json:
+def succeeded(
+    record: Record,
+    protection: Protection,
+    divergence: Json | None,
+    corrected: Collection[str],
+    primary: str,
+    dr: str,
+) -> Json:
     """Word the notification of a re-protection that worked."""
     region = protection.region
     head = f"follows {protection.active}" if protection.rebuild else "has its old database retired"
@@ -624,7 +685,7 @@ def succeeded(record: Record, protection: Protection, divergence: Json | None, c
     return {
         "kind": "succeeded",
         "subject": f"[{protection.environment}] {region} {head} (epoch {protection.epoch})",
-        "message": "\n".join((*lines, "", f"Next: {next_steps(protection, divergence)}")),
+        "message": "\n".join((*lines, "", "Next:", next_steps(protection, divergence, primary, dr))),
     }
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from pilotlight.errors import PreconditionFailed
-from pilotlight.model import Request
+from pilotlight.model import Record, Request
 
 _EXAMPLE = '{"mode": "ungraceful" or "graceful", "target": "<region>", "reason": "why", "force": false}'
 _FIELDS = {"mode", "reason", "force", "target", "method", "trigger", "automatic"}
@@ -17,6 +17,11 @@ GRACEFUL = "graceful"
 REPROTECT = "reprotect"
 REPLICA = "replica"
 SNAPSHOT = "snapshot"
+SAME_AGAIN = "start the same again, with the input it was started with"
+"""How to go on after a failure, in a cause that unplanned and planned switches share.
+
+A failback that is gone on with as a failover, because a cause said so, leaves the region that serves by then.
+"""
 
 
 def check(payload: object, primary: str, dr: str) -> Request:
@@ -120,6 +125,11 @@ def _force(payload: Mapping[str, Any]) -> bool:
     if not isinstance(force, bool):
         raise _refused(f"'force' is {force!r}, not true or false")
     return force
+
+
+def finishing(record: Record) -> str:
+    """Word the input that goes on with an unfinished switch: any other one may begin another switch."""
+    return f'{{"mode": "{GRACEFUL}", "target": "{record.target}"}}' if record.mode == GRACEFUL else "no input"
 
 
 def _refused(why: str) -> PreconditionFailed:

@@ -53,8 +53,8 @@ def require_ready(
         behind = "has no heartbeat of the source" if lag is None else f"is {lag} s behind (at most {most_lag} s)"
         raise PreconditionFailed(
             f"the replica {behind}. {nothing} Wait until it has caught up, then start again: "
-            'the freeze lasts as long as the rest takes to cross. Or start with {"force": true}: if that takes longer '
-            "than the proof's budget, the source is opened again."
+            'the freeze lasts as long as the rest takes to cross. Or start with the same input and "force": true added '
+            "to it: if that takes longer than the proof's budget, the source is opened again."
         )
 
 

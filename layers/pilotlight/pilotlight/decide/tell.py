@@ -42,9 +42,16 @@ def way_on(record: Record, environment: str) -> str:
     return (_RESUME_PLANNED if record.promotion else _CALLED_OFF).format(source=record.source)
 
 
-def make(order: str, environment: str, dr: str) -> str:
-    """Word a command as it is typed. Without the names, `make` acts on its defaults."""
-    return f"make {order} ENVIRONMENT={environment} DR_REGION={dr}"
+def make(order: str, environment: str, dr: str, primary: str = "") -> str:
+    """Word a command as it is typed. Without the names, `make` acts on its defaults.
+
+    Parameters
+    ----------
+    primary
+        For an order that acts on both regions.
+    """
+    regions = f"PRIMARY_REGION={primary} DR_REGION={dr}" if primary else f"DR_REGION={dr}"
+    return f"make {order} ENVIRONMENT={environment} {regions}"
 
 
 def again(record: Record, environment: str, dr: str) -> tuple[str, str]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pilotlight.decide.request import SAME_AGAIN
 from pilotlight.errors import PreconditionFailed
 
 WRITTEN = (200, 201)
@@ -45,7 +46,7 @@ def works(seen: Seen, wanted: str, address: str, waited: int, budget: int) -> bo
         raise PreconditionFailed(
             f"the application behind {address} does not take a write and give it back after {waited} s of waiting "
             f"(budget {budget} s): {describe(seen)}. Its database is promoted and its targets are healthy: "
-            "look at its log. Then start the failover again: it goes on from there."
+            f"look at its log. Then {SAME_AGAIN}: it goes on from there."
         )
     return served
 

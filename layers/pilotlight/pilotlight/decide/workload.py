@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pilotlight.decide.request import SAME_AGAIN
 from pilotlight.errors import PreconditionFailed
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def to_standby(function: Function) -> Change:
     )
 
 
-def is_active(functions: tuple[Function, ...], waited: int, budget: int) -> bool:
+def is_active(functions: tuple[Function, ...], region: str, waited: int, budget: int) -> bool:
     """Decide whether every function is live with all its triggers enabled.
 
     Raises
@@ -75,8 +76,8 @@ def is_active(functions: tuple[Function, ...], waited: int, budget: int) -> bool
     if waiting and waited >= budget:
         raise PreconditionFailed(
             f"after {waited} s of waiting (budget {budget} s) not live yet: {'; '.join(waiting)}. "
-            "Enable the triggers by hand (aws lambda update-event-source-mapping --enabled --uuid …), "
-            "then start the failover again."
+            "Enable the triggers by hand "
+            f"(aws lambda update-event-source-mapping --region {region} --enabled --uuid …), then {SAME_AGAIN}."
         )
     return not waiting
 
