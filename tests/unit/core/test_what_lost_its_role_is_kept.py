@@ -278,6 +278,8 @@ def test_the_old_name_is_given_up_once_and_waited_for() -> None:
     assert move(None, None) == "wait"
     assert move(None, with_status(OLD, "renaming")) == "wait"
     assert move(None, OLD) == "done"
+    assert move(None, dataclasses.replace(OLD, pending=("DBInstanceIdentifier",))) == "wait"
+    assert move(None, dataclasses.replace(OLD, pending=("DBInstanceClass",))) == "done"
     assert move(with_status(GOOD, "creating"), OLD) == "done"
     with pytest.raises(PreconditionFailed, match="exists in eu-west-1 beside"):
         move(OLD, dataclasses.replace(OLD, resource="db-ANOTHER"))
@@ -314,6 +316,7 @@ def test_backups_are_on_when_rds_says_so_and_rests() -> None:
     assert move(dataclasses.replace(kept, backup_window="13:00-13:30")) == "keep"
     assert move(with_status(kept, "backing-up")) == "wait"
     assert move(dataclasses.replace(kept, pending=("BackupRetentionPeriod",))) == "wait"
+    assert move(dataclasses.replace(kept, pending=("DBInstanceClass",))) == "done"
     with pytest.raises(PreconditionFailed, match="gone"):
         move(None)
 

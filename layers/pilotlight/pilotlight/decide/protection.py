@@ -396,7 +396,7 @@ def next_retirement_move(
         The name is another's, an instance is in a state that only a person ends, or the budget is spent.
     """
     there = found is not None and must_retire(found, protection.source)
-    if not there and retired is not None and retired.status == "available" and not retired.pending:
+    if not there and retired is not None and retired.status == "available" and not promotion.under_way(retired):
         return "done"
     for instance in (found, retired):
         if instance is not None:
@@ -470,7 +470,7 @@ def next_backup_move(
     kept = found.backup_retention_days >= days and all(
         not window or window == seen for window, seen in zip(wanted, has, strict=True)
     )
-    at_ease = found.status == "available" and not found.pending
+    at_ease = found.status == "available" and not promotion.under_way(found)
     if kept and at_ease:
         return "done"
     _in_time(f"backups of {protection.database} ({promotion.describe(found)})", waited, protection.budgets.protection)
