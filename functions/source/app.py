@@ -80,7 +80,10 @@ def still(call: Call) -> Json:
 
 
 def reopen(call: Call) -> Json:
-    """Take the freeze back: writable, door open, functions on, heartbeat on. Asked again, it changes nothing more.
+    """Take the freeze back: writable, door open, functions on. Asked again, it changes nothing more.
+
+    A trigger that is still on its way to disabled cannot be enabled yet, so it is asked again until all are on. Nothing
+    of the database waits for that.
 
     It needs no lock of its own execution: a person may call it after a switchover that was killed. What it does need is
     that the other side is no primary. Where that side is lost, the record alone has to say so: it is near, and nothing
@@ -101,10 +104,11 @@ def reopen(call: Call) -> Json:
     lambdas, rds = clients.at("lambda", source), clients.at("rds", source)
     database.set_read_only(environment.names.parameter_group, frozen=False, client=rds)
     database.set_door(environment.names.database, _doors(call).open, rds)
-    workload.apply(map(decide.to_active, _functions(call)), lambdas)
+    workload.require_all(workload.apply_each(map(decide.to_active, _functions(call)), lambdas))
+    left = decide.not_on(_functions(call))
     seen_here = _database(call)
     place = {"host": seen_here.host, "port": seen_here.port} if seen_here else {"host": "", "port": 0}
-    return {"opened": True, "database": place}
+    return {"opened": True, "done": not left, "left": left, "database": place}
 
 
 def _functions(call: Call) -> tuple[Function, ...]:

@@ -364,6 +364,50 @@ def test_a_source_is_opened_without_a_plan_though_the_target_hangs(
     assert set(team.on) == {"dev-orders", "reports"}
 
 
+class Mapping(Team):
+    """A function whose trigger is still on its way to disabled: Lambda takes no other word on it until it is there."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.state, self.reserved = "Disabling", {"ReservedConcurrentExecutions": 0}
+
+    def get_function(self, **_: Any) -> dict[str, Any]:
+        return {}
+
+    def get_function_concurrency(self, **_: Any) -> dict[str, int]:
+        return self.reserved
+
+    def delete_function_concurrency(self, FunctionName: str) -> None:  # noqa: N803 - AWS's own word
+        self.reserved = {}
+
+    def get_paginator(self, _: str) -> Any:
+        mappings = [{"EventSourceMappings": [{"UUID": "orders", "State": self.state}]}]
+        return type("Pages", (), {"paginate": lambda _self, **_: mappings})()
+
+    def update_event_source_mapping(self, Enabled: bool, **_: Any) -> None:  # noqa: N803 - AWS's own word
+        if self.state == "Disabling":
+            raise ClientError({"Error": {"Code": "ResourceInUseException", "Message": ""}}, "UpdateEventSourceMapping")
+        self.state = "Enabling" if Enabled else "Disabling"
+
+
+def test_a_source_is_open_when_the_trigger_that_was_being_disabled_is_on(
+    aws: Any, state_table: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    back(aws, state_table)
+    frozen, mapping, real = Frozen(), Mapping(), clients.near
+    by_service = {"rds": frozen, "ec2": frozen, "dynamodb": real("dynamodb")}
+    monkeypatch.setattr(clients, "patient", lambda service, region: Hangs())
+    monkeypatch.setattr(clients, "near", lambda service: by_service.get(service, mapping))
+    asked, source = event("open", source=DR, plan=as_json(plan(source=DR, target=PRIMARY))), load("source").handler
+    first = source(asked, Context())
+    # The database waits for nothing.
+    assert (frozen.read_only, frozen.door) == ("{TrueIfReplica}", "sg-open")
+    assert (first["done"], first["left"]) == (False, "dev-orders (concurrency on; triggers orders Disabling)")
+    mapping.state = "Disabled"
+    second = source(asked, Context())
+    assert (second["done"], second["left"], mapping.state) == (True, "", "Enabling")
+
+
 def test_a_failure_is_told_though_the_target_hangs(aws: Any, state_table: str, monkeypatch: pytest.MonkeyPatch) -> None:
     store = back(aws, state_table)
     monkeypatch.setattr(clients, "patient", lambda service, region: Hangs())
