@@ -99,6 +99,8 @@ def record(call: Call) -> Json:
     """Record the target as active: in the state table, and in the parameter that its deployments follow."""
     store = call.store
     seen = store.read()
+    # What is written holds of what was read: of this switch, or of nobody's.
+    failover.require_current(seen, call.epoch, call.execution)
     region = seen.target
     # Asked again, it keeps the epoch of the first time: what lost its role then is named after it.
     again = seen.active_region == region

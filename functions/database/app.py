@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pilotlight.aws import clients, database, functions
-from pilotlight.decide import promotion, restore
+from pilotlight.decide import failover, promotion, restore
 from pilotlight.errors import PreconditionFailed, TransientError
 from pilotlight.step import Call, current, serve
 
@@ -111,8 +111,12 @@ def _ask_at(call: Call, region: str, action: str, place: Json, **more: object) -
 
 
 def _note(call: Call) -> None:
-    """Record that there is no way back, before there is none: from here on nothing opens the source again."""
+    """Record that there is no way back, before there is none: from here on nothing opens the source again.
+
+    Compared once more, so that the write is of this switch: it fails where another one takes over meanwhile.
+    """
     seen = call.store.read()
+    failover.require_current(seen, call.epoch, call.execution)
     if not seen.promotion and not call.store.replace(seen, replace(seen, promotion=_now())):
         raise TransientError("the record changed while the promotion was being noted: try again")
 

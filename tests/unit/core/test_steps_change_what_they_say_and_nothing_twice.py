@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 
+from pilotlight import step
 from pilotlight.aws import clients, compute, database, notes, workload
 from pilotlight.aws.record import Store
 from pilotlight.decide import failover, protection
 from pilotlight.decide.workload import to_active
 from pilotlight.errors import FatalError, PreconditionFailed
-from pilotlight.model import as_json
+from pilotlight.model import Record, as_json
 from tests.unit.core.conftest import Context, load
 from tests.unit.core.samples import DR, EXECUTION, HELD, OTHER, PRIMARY, event, plan
 
@@ -125,6 +126,31 @@ def test_a_step_of_another_epoch_touches_nothing(function: str, action: str, sta
         load(function).handler(stale, Context())
     with pytest.raises(FatalError, match="changed nothing"):
         load(function).handler(stale | {"epoch": 3, "execution": OTHER}, Context())
+
+
+class Overtaken(Store):
+    """A record that another switch takes over between the guard's look and the step's own."""
+
+    looks = 0
+
+    def read(self) -> Record:
+        type(self).looks += 1
+        seen = super().read()
+        if type(self).looks == 2:
+            assert self.replace(seen, replace(seen, epoch=4, holder=OTHER, target=PRIMARY, active_region=DR))
+        return super().read()
+
+
+@pytest.mark.parametrize(("function", "action"), [("database", "commit"), ("control", "record")])
+def test_a_late_step_notes_nothing_in_somebody_elses_switch(
+    function: str, action: str, state_table: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = hold(state_table)
+    monkeypatch.setattr(Overtaken, "looks", 0)
+    monkeypatch.setattr(step, "Store", Overtaken)
+    with pytest.raises(FatalError, match="changed nothing"):
+        load(function).handler(event(action), Context())
+    assert store.read() == replace(HELD, epoch=4, holder=OTHER, target=PRIMARY, active_region=DR)
 
 
 def template(aws: Any) -> Any:
