@@ -283,12 +283,14 @@ class Divergence:
 
     ``transactions`` is counted by name, and exact even where the log cannot be read; -1 where there is no name to
     count by. The rest comes from the log: ``listed`` is False where it could not be read, ``truncated`` is True where
-    it was read in part, and ``detail`` says why. ``tables`` has those with the most rows, since what goes through a
+    it was read in part, and ``detail`` says why. ``statements`` counts what was made, altered or dropped: a schema that
+    lacks a change is another one. ``tables`` has those with the most rows, since what goes through a
     state machine may not be large; ``more_tables`` counts the others, which the evidence has.
     """
 
     transactions: int
     rows: int = 0
+    statements: int = 0
     tables: Mapping[str, Mapping[str, int]] = dataclasses.field(default_factory=dict)
     more_tables: int = 0
     listed: bool = False

@@ -119,6 +119,7 @@ def test_heartbeats_of_the_server_are_nobodys_data() -> None:
         (PROOF, None),
         (PROOF | {"marker": False}, HEARTBEATS),
         (PROOF, HEARTBEATS | {"rows": 1}),
+        (PROOF, HEARTBEATS | {"statements": 1}),
         (PROOF, HEARTBEATS | {"listed": False, "detail": "the log is gone"}),
         (PROOF, HEARTBEATS | {"truncated": True}),
     ],

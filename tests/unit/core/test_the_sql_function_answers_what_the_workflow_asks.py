@@ -152,6 +152,7 @@ def test_an_old_database_is_compared(ask: Asked, monkeypatch: pytest.MonkeyPatch
     assert answer == {
         "transactions": 2,
         "rows": 1,
+        "statements": 0,
         "tables": {"app.orders": {"inserted": 1, "updated": 0, "deleted": 0}},
         "more_tables": 0,
         "listed": True,

@@ -387,6 +387,17 @@ def test_nobody_is_sent_to_reconcile_nothing() -> None:
     assert "Reconcile" not in protection.next_steps(protect(retired="", snapshot=""), None)
 
 
+def test_a_schema_that_was_changed_is_no_nothing() -> None:
+    changed = LISTED | {"transactions": 1, "rows": 0, "tables": {}, "statements": 1}
+    told = protection.lost(changed)
+    assert told == (
+        "0 row changes and 1 statements (changes of schemas or accounts: the list has them) in 1 transactions never "
+        "crossed."
+    )
+    assert "Reconcile" in protection.next_steps(protect(), changed)
+    assert protection.retired_tags(protect(), changed, NOW)["pilotlight:divergence-statements"] == "1"
+
+
 def test_a_retired_database_says_so_itself() -> None:
     tags = protection.retired_tags(protect(), LISTED, NOW)
     assert tags["pilotlight:role"] == "retired"

@@ -535,6 +535,7 @@ def retired_tags(protection: Protection, divergence: Json | None, now: dt.dateti
     return tags | {
         "pilotlight:divergence-transactions": str(divergence["transactions"]),
         "pilotlight:divergence-rows": str(divergence["rows"]),
+        "pilotlight:divergence-statements": str(_statements(divergence)),
     }
 
 
@@ -567,10 +568,15 @@ def crossed_all(divergence: Json | None) -> bool | None:
     """Whether everything that the old database had is in the new one; None where nobody knows."""
     if divergence is None:
         return None
-    transactions, rows = int(divergence["transactions"]), int(divergence["rows"])
+    transactions = int(divergence["transactions"])
     if divergence["listed"] and not divergence["truncated"]:
-        return rows == 0
+        return int(divergence["rows"]) == 0 and _statements(divergence) == 0
     return True if transactions == 0 else None if transactions < 0 else False
+
+
+def _statements(divergence: Json) -> int:
+    """Count the changes of schemas and accounts; what was noted before they were counted has no word of them."""
+    return int(divergence.get("statements", 0))
 
 
 def lost(divergence: Json | None) -> str:
@@ -592,9 +598,10 @@ def lost(divergence: Json | None) -> str:
     if others:
         tables += f", and {others} more tables: see the evidence"
     more = "at least " if divergence["truncated"] else ""
-    return (
-        f"{more}{divergence['rows']} row changes in {divergence['transactions']} transactions never crossed: {tables}."
-    )
+    statements = _statements(divergence)
+    also = f" and {statements} statements (changes of schemas or accounts: the list has them)" if statements else ""
+    changes = f"{divergence['rows']} row changes{also} in {divergence['transactions']} transactions"
+    return f"{more}{changes} never crossed{': ' if tables else ''}{tables}."
 
 
 def _where(divergence: Json | None) -> str:

@@ -54,6 +54,7 @@ class Listing:
     transactions: int = 0
     lines: int = 0
     rows: int = 0
+    statements: int = 0
     tables: dict[str, dict[str, int]] = field(default_factory=dict)
     size: int = 0
     listed: bool = True
@@ -129,6 +130,7 @@ def compare(
     return Divergence(
         transactions=missing,
         rows=found.rows,
+        statements=found.statements,
         tables=tables,
         more_tables=len(found.tables) - len(tables),
         listed=found.listed,
@@ -175,7 +177,9 @@ def write(
             if isinstance(item, binlog.Row):
                 _count(found, item)
                 nameless = nameless or "@1" in (item.after or item.before or {})
-            elif isinstance(item, binlog.Unreadable):
+            elif isinstance(item, binlog.Statement):
+                found.statements += 1
+            else:
                 unreadable += 1
                 found.truncated = True
         if reached := _reached(found, limits, over=clock() >= until):
