@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import datetime as dt
+from dataclasses import replace
+
 from pilotlight.aws import clients, compute, database, faults, functions, parameters, snapshots, workload
 from pilotlight.config import functions_named
-from pilotlight.decide import restore, switchover
+from pilotlight.decide import failover, restore, switchover
 from pilotlight.decide import workload as decide
 from pilotlight.errors import TransientError
 from pilotlight.model import Capacity, Database, Doors, Function, Json, Quiet
@@ -59,10 +62,20 @@ def close(call: Call) -> Json:
     """Stop the functions, shut the database's door, make it read-only. The instances stay, so calling off is quick."""
     source, environment = _source(call), call.environment
     lambdas, rds = clients.at("lambda", source), clients.at("rds", source)
+    _note(call)
     workload.require_all(workload.change_each(call.plan.functions, decide.to_standby, lambdas).failed)
     database.set_door(environment.names.database, _doors(call).closed, rds)
     database.set_read_only(environment.names.parameter_group, frozen=True, client=rds)
     return {"closed": True}
+
+
+def _note(call: Call) -> None:
+    """Record that the source is being closed, before anything is: whoever comes next knows that it has to be opened."""
+    seen = call.store.read()
+    failover.require_current(seen, call.epoch, call.execution)
+    now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+    if not seen.frozen and not call.store.replace(seen, replace(seen, frozen=now)):
+        raise TransientError("the record changed while it was noted that the source is closed: try again")
 
 
 def quiet(call: Call) -> Json:
@@ -106,6 +119,8 @@ def reopen(call: Call) -> Json:
     database.set_door(environment.names.database, _doors(call).open, rds)
     workload.require_all(workload.apply_each(map(decide.to_active, _functions(call)), lambdas))
     left = decide.not_on(_functions(call))
+    if not left and seen.frozen and not call.store.replace(seen, replace(seen, frozen="")):
+        raise TransientError("the record changed while the source was being opened: try again")
     seen_here = _database(call)
     place = {"host": seen_here.host, "port": seen_here.port} if seen_here else {"host": "", "port": 0}
     return {"opened": True, "done": not left, "left": left, "database": place}

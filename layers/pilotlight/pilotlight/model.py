@@ -94,7 +94,8 @@ class Record:
     Invariant: ``epoch`` only rises, and rises with every taking of the lock, so a step that carries an older epoch
     belongs to a switch that is over. ``since`` is the epoch in which the active region was recorded: what lost its role
     then is named after it, and ``switched`` is the mode of that switch. ``started_by`` says whether the switch that
-    took the lock last was started by an ``alarm``; empty for a person.
+    took the lock last was started by an ``alarm``; empty for a person. ``frozen`` is when a planned switch began to
+    close its source; empty again when that was opened, all of it, or the switch is over.
     """
 
     active_region: str
@@ -113,6 +114,7 @@ class Record:
     since: int = 0
     switched: str = ""
     started_by: str = ""
+    frozen: str = ""
 
 
 @dataclass(frozen=True, slots=True)

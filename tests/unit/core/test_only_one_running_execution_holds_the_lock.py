@@ -78,6 +78,21 @@ def test_asking_twice_gives_the_same_lock() -> None:
     assert begin(HELD, running=True) == failover.Begin("already-held", HELD)
 
 
+def test_what_was_closed_is_known_until_it_is_open_or_the_switch_is_over() -> None:
+    frozen = replace(CALLED_OFF, frozen=AT)
+    # Its mode may be another's by now.
+    for left in (frozen, replace(frozen, mode="ungraceful")):
+        taken = planned(left)
+        assert (taken.interrupted, taken.record.frozen) == (True, AT)
+        # Asked again, because the answer did not arrive.
+        again = planned(taken.record)
+        assert (again.outcome, again.interrupted) == ("already-held", True)
+    assert not planned(replace(taken.record, frozen="")).interrupted
+    assert not planned(replace(taken.record, promotion=AT)).interrupted
+    assert not begin(replace(frozen, lock="held")).interrupted
+    assert failover.released(taken.record).frozen == ""
+
+
 def test_an_active_region_is_left_alone() -> None:
     active = replace(FREE, active_region=DR)
     assert begin(active) == failover.Begin("already-active", active)

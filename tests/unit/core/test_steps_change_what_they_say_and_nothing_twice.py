@@ -15,10 +15,10 @@ from pilotlight.aws import clients, compute, database, notes, workload
 from pilotlight.aws.record import Store
 from pilotlight.decide import failover, protection
 from pilotlight.decide.workload import to_active
-from pilotlight.errors import FatalError, PreconditionFailed
+from pilotlight.errors import FatalError, PreconditionFailed, TransientError
 from pilotlight.model import Record, as_json
 from tests.unit.core.conftest import Context, load
-from tests.unit.core.samples import DR, EXECUTION, HELD, OTHER, PRIMARY, event, plan
+from tests.unit.core.samples import DR, EXECUTION, HELD, OTHER, PRIMARY, SETTINGS, event, plan
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -419,7 +419,8 @@ class Mapping(Team):
 def test_a_source_is_open_when_the_trigger_that_was_being_disabled_is_on(
     aws: Any, state_table: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    back(aws, state_table)
+    store = back(aws, state_table)
+    assert store.replace(store.read(), replace(store.read(), frozen="2026-11-02T03:04:05+00:00"))
     frozen, mapping, real = Frozen(), Mapping(), clients.near
     by_service = {"rds": frozen, "ec2": frozen, "dynamodb": real("dynamodb")}
     monkeypatch.setattr(clients, "patient", lambda service, region: Hangs())
@@ -429,9 +430,39 @@ def test_a_source_is_open_when_the_trigger_that_was_being_disabled_is_on(
     # The database waits for nothing.
     assert (frozen.read_only, frozen.door) == ("{TrueIfReplica}", "sg-open")
     assert (first["done"], first["left"]) == (False, "dev-orders (concurrency on; triggers orders Disabling)")
+    assert store.read().frozen
     mapping.state = "Disabled"
     second = source(asked, Context())
+    assert store.read().frozen == ""
     assert (second["done"], second["left"], mapping.state) == (True, "", "Enabling")
+
+
+def test_it_is_noted_that_a_source_is_closed_before_anything_of_it_is(
+    aws: Any, state_table: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, real, noted = back(aws, state_table), clients.near, list[str]()
+
+    def closing(*_: Any) -> workload.Standing:
+        noted.append(store.read().frozen)
+        raise TransientError("the function is killed")
+
+    monkeypatch.setattr(clients, "near", lambda service: real(service) if service == "dynamodb" else Frozen())
+    monkeypatch.setattr(workload, "change_each", closing)
+    close = load("source").handler
+    for _ in range(2):
+        with pytest.raises(TransientError):
+            close(event("close", source=DR), Context())
+    assert noted == [store.read().frozen] * 2
+    assert noted[0]
+    # Whoever builds a standby finds it, and leaves the record as it is.
+    assert store.replace(store.read(), replace(store.read(), lock="failed", holder="arn:x"))
+    before = store.read()
+    monkeypatch.setattr(clients, "near", real)
+    standby = load("standby")
+    monkeypatch.setattr(standby, "_settings", lambda _: SETTINGS)
+    with pytest.raises(PreconditionFailed, match="began to close eu-central-1"):
+        standby.handler(event("begin", input={}), Context())
+    assert store.read() == before
 
 
 def test_a_failure_is_told_though_the_target_hangs(aws: Any, state_table: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -117,6 +117,20 @@ def test_a_switch_that_asked_for_a_promotion_is_finished_first() -> None:
     protection.require_free(dataclasses.replace(RECORD, promotion="at ten"), running=False, region=DR)
 
 
+@pytest.mark.parametrize(
+    ("mode", "how"), [("graceful", '{"mode": "graceful", "target": "eu-west-1"}'), ("ungraceful", "no input")]
+)
+def test_a_switch_that_began_to_close_the_active_region_is_started_again_first(mode: str, how: str) -> None:
+    """It may have come as far as the functions, behind an open door: only the record knows."""
+    left = dataclasses.replace(RECORD, lock="failed", holder=OTHER, mode=mode, target=PRIMARY, frozen="at ten")
+    with pytest.raises(PreconditionFailed, match="began to close eu-central-1 at at ten") as refused:
+        protection.require_free(left, running=False, region=DR)
+    assert f"Start that switch again, with {how}" in str(refused.value)
+    # One that has opened it again, or came to its readiness only, leaves nothing to open.
+    protection.require_free(dataclasses.replace(left, frozen=""), running=False, region=DR)
+    protection.require_free(dataclasses.replace(left, lock="free"), running=False, region=DR)
+
+
 def test_taking_the_lock_says_nothing_about_who_is_active() -> None:
     taken = protection.take(RECORD, protection.Asked(reason="back"), PRIMARY, EXECUTION, NOW)
     assert (taken.active_region, taken.since, taken.epoch) == (DR, 3, 6)

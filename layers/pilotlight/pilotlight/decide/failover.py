@@ -111,7 +111,8 @@ def begin(
     target = request.target or dr
     planned = request.mode == GRACEFUL
     if record.lock == "held" and record.holder == execution:
-        return Begin("already-held", record, passed=planned and bool(record.promotion), insists=request.force)
+        passed, closed = planned and bool(record.promotion), planned and bool(record.frozen)
+        return Begin("already-held", record, passed=passed, interrupted=closed and not passed, insists=request.force)
     # Building a standby leaves nothing to resume for a switch.
     unfinished = record.lock != "free" and record.mode != REPROTECT
     if not unfinished and record.active_region == target:
@@ -163,7 +164,10 @@ def begin(
         taken,
         passed=planned and bool(promotion),
         # An unplanned failover to the region that is left now may have failed to open it, after such a run.
-        interrupted=planned and unfinished and not promotion and (record.mode == GRACEFUL or record.target == source),
+        interrupted=planned
+        and unfinished
+        and not promotion
+        and (record.mode == GRACEFUL or record.target == source or bool(record.frozen)),
         # A promotion that was noted: of this region, or of one that was lost before its switch was over.
         insists=request.force or (unfinished and bool(record.promotion)),
     )
@@ -188,6 +192,7 @@ def released(record: Record) -> Record:
         record,
         lock="free",
         promotion="",
+        frozen="",
         cool_down_until="" if record.mode == GRACEFUL and record.started_by != ALARM else record.cool_down_until,
     )
 

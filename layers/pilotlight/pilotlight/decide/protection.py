@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from pilotlight.decide import pace, promotion, switchover
+from pilotlight.decide.request import GRACEFUL
 from pilotlight.decide.workload import to_standby
 from pilotlight.errors import PreconditionFailed
 from pilotlight.model import (
@@ -105,7 +106,8 @@ def require_free(record: Record, running: bool, region: str) -> None:
     Raises
     ------
     PreconditionFailed
-        A switch is running, or one has asked for a promotion and did not end: only finishing it says who is active.
+        A switch is running, or one has asked for a promotion and did not end: only finishing it says who is active. Or
+        one may have left the active region closed in part, which taking the lock for something else would forget.
     """
     if record.lock == "held" and running:
         raise PreconditionFailed(
@@ -120,6 +122,14 @@ def require_free(record: Record, running: bool, region: str) -> None:
             f"promotion at {record.promotion}: who is active is only known when it has. {_NOTHING} "
             f"Finish it: start the failover again ({record.holder.rsplit(':', 1)[0] or 'the switch'}), "
             "then start the re-protection."
+        )
+    if record.lock != "free" and record.frozen:
+        how = f'{{"mode": "{GRACEFUL}", "target": "{record.target}"}}' if record.mode == GRACEFUL else "no input"
+        raise PreconditionFailed(
+            f"the switch to {record.target} (epoch {record.epoch}, {record.mode}) did not end, and a planned one began "
+            f"to close {record.active_region} at {record.frozen}: functions may be off, and the database closed. "
+            f"{_NOTHING} Start that switch again, with {how} (or the failback): it opens what is closed first. Or open "
+            "it by hand, as the runbook says. Then start the re-protection."
         )
 
 
