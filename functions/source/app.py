@@ -5,12 +5,12 @@ from __future__ import annotations
 import datetime as dt
 from dataclasses import replace
 
-from pilotlight.aws import clients, compute, database, faults, functions, parameters, snapshots, workload
+from pilotlight.aws import clients, compute, database, executions, faults, functions, parameters, snapshots, workload
 from pilotlight.config import functions_named
 from pilotlight.decide import failover, restore, switchover
 from pilotlight.decide import workload as decide
 from pilotlight.errors import TransientError
-from pilotlight.model import Capacity, Database, Doors, Function, Json, Quiet
+from pilotlight.model import Capacity, Database, Doors, Function, Json, Quiet, Record
 from pilotlight.step import Call, current, serve
 
 
@@ -99,12 +99,11 @@ def reopen(call: Call) -> Json:
     of the database waits for that.
 
     It needs no lock of its own execution: a person may call it after a switchover that was killed. What it does need is
-    that the other side is no primary. Where that side is lost, the record alone has to say so: it is near, and nothing
-    is brought up there before it is noted. Nor does it need a plan: an earlier run may have left the source closed, and
-    a plan needs the other side.
+    that nobody else is at work, and that the other side is no primary. Where that side is lost, the record alone has to
+    say so: it is near, and nothing is brought up there before it is noted. Nor does it need a plan: an earlier run may
+    have left the source closed, and a plan needs the other side.
     """
     source, environment = _source(call), call.environment
-    seen = call.store.read()
     try:
         replica, answers = _other_database(call), True
     except Exception as error:
@@ -113,11 +112,30 @@ def reopen(call: Call) -> Json:
         replica, answers = None, False
     method = call.payload.get("method") or (call.plan.method if call.payload.get("plan") else "")
     restored = answers and method == restore.SNAPSHOT and _is_shut(call, replica)
-    switchover.require_may_open(seen, source, replica, answers=answers, restored=restored)
+
+    def may_open() -> Record:
+        """Look at the record before each change: all the looks between them may take a minute."""
+        seen = call.store.read()
+        just = failover.just_taken(seen, dt.datetime.now(dt.UTC))
+        switchover.require_may_open(
+            seen,
+            source,
+            replica,
+            answers=answers,
+            restored=restored,
+            overtaken=executions.is_held(seen, absent=just, but=call.execution),
+        )
+        return seen
+
     lambdas, rds = clients.at("lambda", source), clients.at("rds", source)
+    may_open()
     database.set_read_only(environment.names.parameter_group, frozen=False, client=rds)
-    database.set_door(environment.names.database, _doors(call).open, rds)
-    workload.require_all(workload.apply_each(map(decide.to_active, _functions(call)), lambdas))
+    doors = _doors(call)
+    may_open()
+    database.set_door(environment.names.database, doors.open, rds)
+    found = _functions(call)
+    seen = may_open()
+    workload.require_all(workload.apply_each(map(decide.to_active, found), lambdas))
     left = decide.not_on(_functions(call))
     if not left and seen.frozen and not call.store.replace(seen, replace(seen, frozen="")):
         raise TransientError("the record changed while the source was being opened: try again")

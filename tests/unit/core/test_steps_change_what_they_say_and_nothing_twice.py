@@ -11,7 +11,7 @@ import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 
 from pilotlight import step
-from pilotlight.aws import clients, compute, database, notes, workload
+from pilotlight.aws import clients, compute, database, executions, notes, workload
 from pilotlight.aws.record import Store
 from pilotlight.decide import failover, protection
 from pilotlight.decide.workload import to_active
@@ -435,6 +435,42 @@ def test_a_source_is_open_when_the_trigger_that_was_being_disabled_is_on(
     second = source(asked, Context())
     assert store.read().frozen == ""
     assert (second["done"], second["left"], mapping.state) == (True, "", "Enabling")
+
+
+@pytest.mark.parametrize(("moment", "done"), [(0, []), (1, ["thawed"]), (2, ["thawed", "opened"])])
+@pytest.mark.parametrize("how", ["promotion", "active_region", "another"])
+def test_an_opening_that_was_overtaken_changes_nothing_more(
+    aws: Any, state_table: str, monkeypatch: pytest.MonkeyPatch, moment: int, done: list[str], how: str
+) -> None:
+    """The looks between its changes take up to a minute, and more where a region hangs."""
+    back(aws, state_table)
+    frozen, team, real = Frozen(), Team(), clients.near
+    by_service = {"rds": frozen, "ec2": frozen, "dynamodb": real("dynamodb")}
+    monkeypatch.setattr(clients, "patient", lambda service, region: Hangs())
+    monkeypatch.setattr(clients, "near", lambda service: by_service.get(service, team))
+    read, looks, running = Store.read, iter(range(9)), list[str]()
+    changes: dict[str, Any] = {
+        "promotion": {"promotion": "2026-11-02T03:04:05+00:00"},
+        "active_region": {"active_region": PRIMARY},
+        "another": {"holder": OTHER, "epoch": 4},
+    }
+
+    def later(store: Store) -> Record:
+        seen = read(store)
+        return replace(seen, **changes[how]) if next(looks) >= moment else seen
+
+    def runs(arn: str, **_: Any) -> bool:
+        running.append(arn)
+        return True
+
+    monkeypatch.setattr(Store, "read", later)
+    monkeypatch.setattr(executions, "is_running", runs)
+    asked = event("open", source=DR, plan=None, method="replica")
+    with pytest.raises(PreconditionFailed, match="two writers|another execution is running"):
+        load("source").handler(asked, Context())
+    assert (frozen.changes, team.on) == (done, [])
+    # Nobody is asked whether it runs itself.
+    assert set(running) <= {OTHER}
 
 
 def test_it_is_noted_that_a_source_is_closed_before_anything_of_it_is(
