@@ -95,7 +95,8 @@ class Record:
     belongs to a switch that is over. ``since`` is the epoch in which the active region was recorded: what lost its role
     then is named after it, and ``switched`` is the mode of that switch. ``started_by`` says whether the switch that
     took the lock last was started by an ``alarm``; empty for a person. ``frozen`` is when a planned switch began to
-    close its source; empty again when that was opened, all of it, or the switch is over.
+    close its source; empty again when that was opened, all of it, or the switch is over. ``insists`` is the mode of the
+    switch that may go on with less than it wants, until it is over: whoever goes on with it need not insist again.
     """
 
     active_region: str
@@ -115,6 +116,7 @@ class Record:
     switched: str = ""
     started_by: str = ""
     frozen: str = ""
+    insists: str = ""
 
 
 @dataclass(frozen=True, slots=True)

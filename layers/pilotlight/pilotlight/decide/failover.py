@@ -112,7 +112,9 @@ def begin(
     planned = request.mode == GRACEFUL
     if record.lock == "held" and record.holder == execution:
         passed, closed = planned and bool(record.promotion), planned and bool(record.frozen)
-        return Begin("already-held", record, passed=passed, interrupted=closed and not passed, insists=request.force)
+        return Begin(
+            "already-held", record, passed=passed, interrupted=closed and not passed, insists=bool(record.insists)
+        )
     # Building a standby leaves nothing to resume for a switch.
     unfinished = record.lock != "free" and record.mode != REPROTECT
     if not unfinished and record.active_region == target:
@@ -141,6 +143,10 @@ def begin(
     promotion = record.promotion if unfinished and record.target == target else ""
     # Not the recorded active region: an earlier run may have got as far as recording the target.
     source = primary if target == dr else dr
+    # A promotion that was noted: of this region, or of one that was lost before its switch was over. That note may be
+    # dropped here; what follows from it is not.
+    goes_on = unfinished and (bool(record.promotion) or (record.insists, record.target) == (request.mode, target))
+    insists = request.force or goes_on
     taken = replace(
         record,
         epoch=record.epoch + 1,
@@ -158,6 +164,7 @@ def begin(
         failure="",
         fence="",
         promotion=promotion,
+        insists=request.mode if insists else "",
     )
     return Begin(
         "take",
@@ -168,8 +175,7 @@ def begin(
         and unfinished
         and not promotion
         and (record.mode == GRACEFUL or record.target == source or bool(record.frozen)),
-        # A promotion that was noted: of this region, or of one that was lost before its switch was over.
-        insists=request.force or (unfinished and bool(record.promotion)),
+        insists=insists,
     )
 
 
@@ -193,6 +199,7 @@ def released(record: Record) -> Record:
         lock="free",
         promotion="",
         frozen="",
+        insists="",
         cool_down_until="" if record.mode == GRACEFUL and record.started_by != ALARM else record.cool_down_until,
     )
 

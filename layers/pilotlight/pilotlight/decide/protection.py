@@ -148,6 +148,7 @@ def take(record: Record, asked: Asked, region: str, execution: str, now: dt.date
         failure="",
         fence="",
         promotion="",
+        insists="",
     )
 
 
