@@ -12,8 +12,8 @@ from pilotlight.aws import clients, compute, database, executions, notes, parame
 from pilotlight.config import Environment, settings_from
 from pilotlight.decide import failover, images, promotion, request, tell
 from pilotlight.decide.objects import backlog_told
-from pilotlight.errors import TransientError
-from pilotlight.model import Json, Record, Settings, as_json
+from pilotlight.errors import PreconditionFailed, TransientError
+from pilotlight.model import Doors, Json, Record, Settings, as_json
 from pilotlight.step import Call, current, serve
 
 if TYPE_CHECKING:
@@ -69,7 +69,9 @@ def plan(call: Call) -> Json:
     found = database.describe(names.database, there("rds"))
     # Only where there is no replica is its door worth a look.
     looks = seen.mode != request.GRACEFUL and found is not None and not found.source
-    doors = database.doors(environment.name, there("ec2")) if looks else None
+    insists = bool(call.payload.get("insists"))
+    # Whoever may go on in any case, since the promotion was asked for, is not stopped by a tag that was moved.
+    doors = _doors(call, seen.target) if looks and not insists else None
     method = str(call.payload.get("method", request.REPLICA))
     # Only what a snapshot is taken of is looked at in the region that is left: that one may be lost.
     by_snapshot = method == request.SNAPSHOT
@@ -89,10 +91,18 @@ def plan(call: Call) -> Json:
             {"database": names.database, "group": names.group, "load_balancer": names.load_balancer},
             method=method,
             source_gib=gib,
-            left_behind=not call.payload.get("insists") and failover.is_left_behind(seen, found, doors),
+            left_behind=failover.is_left_behind(seen, found, doors),
             now=_now(),
         )
     )
+
+
+def _doors(call: Call, region: str) -> Doors:
+    """Find a region's two doors: by which one it is behind, a database that was left behind is known."""
+    try:
+        return database.doors(call.environment.name, clients.at("ec2", region))
+    except PreconditionFailed as error:
+        raise failover.unknown_door(error, call.environment.names.database, region) from error
 
 
 def record(call: Call) -> Json:

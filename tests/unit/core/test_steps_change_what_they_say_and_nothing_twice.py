@@ -437,6 +437,24 @@ def test_a_source_is_open_when_the_trigger_that_was_being_disabled_is_on(
     assert (second["done"], second["left"], mapping.state) == (True, "", "Enabling")
 
 
+@pytest.mark.parametrize("insists", [True, False])
+def test_a_door_whose_tag_was_moved_keeps_no_failover_from_going_on(
+    aws: Any, state_table: str, monkeypatch: pytest.MonkeyPatch, insists: bool
+) -> None:
+    """Past its promotion it goes on; one that begins asks first, since the database may be an old one."""
+    hold(state_table)
+    control, frozen, real = load("control"), Frozen(), clients.at
+    moved = type("Ec2", (), {"describe_security_groups": lambda _, **__: {"SecurityGroups": []}})()
+    fakes = {"rds": frozen, "ec2": moved}
+    monkeypatch.setattr(clients, "at", lambda service, region: fakes.get(service) or real(service, region))
+    monkeypatch.setattr(control, "_settings", lambda _: SETTINGS)
+    monkeypatch.setattr(compute, "images", lambda *_: ())
+    told = "Auto Scaling group dev-asg does not" if insists else 'which cannot be: 0 security groups.*{"force": true}'
+    with pytest.raises(PreconditionFailed, match=told):
+        control.handler(event("plan", insists=insists), Context())
+    assert frozen.changes == []
+
+
 @pytest.mark.parametrize(("moment", "done"), [(0, []), (1, ["thawed"]), (2, ["thawed", "opened"])])
 @pytest.mark.parametrize("how", ["promotion", "active_region", "another"])
 def test_an_opening_that_was_overtaken_changes_nothing_more(

@@ -234,6 +234,15 @@ def is_left_behind(record: Record, database: Database | None, doors: Doors | Non
     )
 
 
+def unknown_door(why: PreconditionFailed, identifier: str, region: str) -> PreconditionFailed:
+    """Refuse a database of which nobody knows whether an earlier switch left it: it may lack days of writes."""
+    return PreconditionFailed(
+        f"database {identifier} in {region} is no replica, and whether an earlier switch left it there is told by its "
+        f"door, which cannot be: {why}. Nothing was changed. If it is the one that has to take over, with whatever it "
+        'lacks, start again with {"force": true}.'
+    )
+
+
 def require_current(record: Record, epoch: int, execution: str) -> None:
     """Refuse a step that belongs to a switch that is over.
 
