@@ -53,7 +53,8 @@ def promote(call: Call) -> Json:
     rds = clients.at("rds", plan.target)
     found = database.describe(plan.database, rds)
     move = promotion.next_move(found, plan.database, call.waited, plan.budgets.promotion)
-    if move == "promote":
+    # One that is a primary already, promoted by hand, is noted as well: nothing may open the source beside it.
+    if move in ("promote", "done"):
         _note(call)
     taken = move == "promote" and database.promote(plan.database, plan.backup_retention_days, rds)
     return {

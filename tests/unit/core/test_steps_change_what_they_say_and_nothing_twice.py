@@ -86,6 +86,14 @@ def test_the_promotion_is_noted_before_it_is_asked_for(rds: Rds, state_table: st
     assert seen[0]
 
 
+def test_a_database_that_was_promoted_by_hand_is_noted_as_well(rds: Rds, state_table: str) -> None:
+    store = hold(state_table)
+    rds.end_promotion()
+    assert load("database").handler(event("promote"), Context())["done"]
+    assert store.read().promotion
+    assert rds.promotions == []
+
+
 def test_a_replica_that_is_backing_up_is_left_alone_until_it_is_available(rds: Rds, state_table: str) -> None:
     hold(state_table)
     promote = load("database").handler
