@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from pilotlight.aws import clients, compute, database, executions, notes, parameters, snapshots, workload
+from pilotlight.aws import clients, compute, database, executions, notes, parameters, snapshots, standby, workload
 from pilotlight.config import Environment, settings_from
-from pilotlight.decide import failover, images, promotion, request, tell
+from pilotlight.decide import failover, images, promotion, request, restore, tell
 from pilotlight.decide.objects import backlog_told
 from pilotlight.errors import PreconditionFailed, TransientError
 from pilotlight.model import Doors, Json, Record, Settings, as_json
@@ -69,6 +69,9 @@ def plan(call: Call) -> Json:
     found = database.describe(names.database, there("rds"))
     # Only where there is no replica is its door worth a look.
     looks = seen.mode != request.GRACEFUL and found is not None and not found.source
+    # Retired, and its successor not built yet, is the replica of a re-protection that the loss cut short.
+    looks_back = seen.mode != request.GRACEFUL and found is None
+    kept = standby.identifiers(names.retired_prefix, there("rds")) if looks_back else ()
     insists = bool(call.payload.get("insists"))
     # Whoever may go on in any case, since the promotion was asked for, is not stopped by a tag that was moved.
     doors = _doors(call, seen.target) if looks and not insists else None
@@ -92,6 +95,7 @@ def plan(call: Call) -> Json:
             method=method,
             source_gib=gib,
             left_behind=failover.is_left_behind(seen, found, doors),
+            retired=restore.model(kept, "", names.retired_prefix),
             now=_now(),
         )
     )

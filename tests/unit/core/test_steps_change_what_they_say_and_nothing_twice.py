@@ -445,6 +445,20 @@ def test_a_source_is_open_when_the_trigger_that_was_being_disabled_is_on(
     assert (second["done"], second["left"], mapping.state) == (True, "", "Enabling")
 
 
+def test_a_failover_without_a_replica_names_the_newest_that_was_retired(
+    aws: Any, state_table: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hold(state_table)
+    for number in (2, 10):
+        aws("rds").create_db_instance(
+            DBInstanceIdentifier=f"dev-db-retired-{number}", DBInstanceClass="db.t4g.small", Engine="mysql"
+        )
+    control = load("control")
+    monkeypatch.setattr(control, "_settings", lambda _: SETTINGS)
+    with pytest.raises(PreconditionFailed, match="dev-db-retired-10 is there"):
+        control.handler(event("plan"), Context())
+
+
 @pytest.mark.parametrize("insists", [True, False])
 def test_a_door_whose_tag_was_moved_keeps_no_failover_from_going_on(
     aws: Any, state_table: str, monkeypatch: pytest.MonkeyPatch, insists: bool

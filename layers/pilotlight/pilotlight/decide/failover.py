@@ -259,6 +259,18 @@ def require_current(record: Record, epoch: int, execution: str) -> None:
     )
 
 
+def _kept(retired: str, identifier: str, target: str) -> str:
+    """Name what is left of a replica that a re-protection has put away, and not replaced before the region was lost."""
+    if not retired:
+        return ""
+    return (
+        f"{retired} is there, with what it had when it was retired (see its tags). To take over with that, give it the "
+        f"name back (aws rds modify-db-instance --region {target} --db-instance-identifier {retired} "
+        f"--new-db-instance-identifier {identifier} --apply-immediately), wait until it is available, then start the "
+        "failover again. Otherwise: "
+    )
+
+
 def plan(
     record: Record,
     environment: str,
@@ -273,6 +285,7 @@ def plan(
     method: str = REPLICA,
     source_gib: int = 0,
     left_behind: bool = False,
+    retired: str = "",
     now: dt.datetime | None = None,
 ) -> Plan:
     """Say what will be done, or why it cannot be, before anything is changed.
@@ -287,6 +300,8 @@ def plan(
         Storage of the source, where that is by snapshot.
     left_behind
         Whether the database is what an earlier switch left behind, and nobody insists on it all the same.
+    retired
+        Where there is no database: the newest that lost its name, which may be the replica that was to be replaced.
     now
         Current time, to tell the image's age by.
 
@@ -300,7 +315,8 @@ def plan(
     if database is None and record.mode != GRACEFUL:
         raise PreconditionFailed(
             f"database {names['database']} does not exist in {target}: there is no replica to promote, "
-            f"and nothing was changed. Make it (start {environment}-dr-reprotect, deploy the stack in {target} if it "
+            f"and nothing was changed. {_kept(retired, names['database'], target)}"
+            f"Make it (start {environment}-dr-reprotect, deploy the stack in {target} if it "
             "never was, or restore a snapshot under that name), then start the failover again."
         )
     if left_behind:
