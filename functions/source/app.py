@@ -64,7 +64,10 @@ def close(call: Call) -> Json:
     lambdas, rds = clients.at("lambda", source), clients.at("rds", source)
     _note(call)
     workload.require_all(workload.change_each(call.plan.functions, decide.to_standby, lambdas).failed)
-    database.set_door(environment.names.database, _doors(call).closed, rds)
+    doors = _doors(call)
+    # A run that was killed meanwhile may have been followed by one that has opened the source.
+    failover.require_current(call.store.read(), call.epoch, call.execution)
+    database.set_door(environment.names.database, doors.closed, rds)
     database.set_read_only(environment.names.parameter_group, frozen=True, client=rds)
     return {"closed": True}
 
@@ -174,6 +177,7 @@ def stand_down(call: Call) -> Json:
     scaling = clients.at("autoscaling", source)
     found = compute.group(environment.names.group, scaling)
     if found is not None:
+        failover.require_current(call.store.read(), call.epoch, call.execution)
         compute.resize(environment.names.group, Capacity(0, 0, found.capacity.maximum), client=scaling)
     parameters.put(f"{environment.prefix}/active-region", call.plan.target, clients.at("ssm", source))
     return {"standby": source}
