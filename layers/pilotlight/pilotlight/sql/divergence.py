@@ -86,7 +86,11 @@ def position(server: Server) -> Position:
 
 
 def compare(
-    server: Server, executed: str, read: Callable[[str], Iterable[binlog.Item]], out: BinaryIO
+    server: Server,
+    executed: str,
+    read: Callable[[str], Iterable[binlog.Item]],
+    out: BinaryIO,
+    limits: Limits = Limits(),
 ) -> tuple[Divergence, int]:
     """Count and list what a server has and another, which is at ``executed``, has not.
 
@@ -100,6 +104,8 @@ def compare(
         Reads the old database's log from a position on.
     out
         Takes one JSON object a line.
+    limits
+        Where the list ends.
 
     Returns
     -------
@@ -118,7 +124,7 @@ def compare(
         return Divergence(0, listed=True), 0
     found = Listing()
     try:
-        write(found, read(executed), out)
+        write(found, read(executed), out, limits)
     except (pymysql.err.Error, ValueError, OSError) as error:
         _broken(found, server.address, error)
     if found.listed and not found.truncated and found.transactions < missing:
