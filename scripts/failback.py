@@ -49,10 +49,12 @@ def conclude(ended: dict[str, Any]) -> int:
     print(f"{output['outcome']}\n{output['next']}")
     for part in ("primary", "dr"):
         divergence = (output.get(part) or {}).get("divergence") or {}
-        if divergence.get("rows"):
+        if divergence.get("rows") or divergence.get("statements"):
+            statements = divergence.get("statements")
+            also = f"and {statements} statements " if statements else ""
             print(
-                f"{output[part]['retired']} in {output[part]['region']} holds {divergence['rows']} row changes that "
-                f"the others never got: {divergence.get('evidence') or 'not listed'}"
+                f"{output[part]['retired']} in {output[part]['region']} holds {divergence['rows']} row changes "
+                f"{also}that the others never got: {divergence.get('evidence') or 'not listed'}"
             )
     return 0
 

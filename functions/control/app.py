@@ -8,12 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from pilotlight.aws import clients, compute, database, executions, notes, parameters, snapshots, workload
+from pilotlight.aws import clients, compute, database, executions, notes, parameters, snapshots, standby, workload
 from pilotlight.config import Environment, settings_from
-from pilotlight.decide import failover, images, promotion, request, tell
+from pilotlight.decide import failover, images, promotion, request, restore, tell
 from pilotlight.decide.objects import backlog_told
-from pilotlight.errors import TransientError
-from pilotlight.model import Json, Record, Settings, as_json
+from pilotlight.errors import PreconditionFailed, TransientError
+from pilotlight.model import Doors, Json, Record, Settings, as_json
 from pilotlight.step import Call, current, serve
 
 if TYPE_CHECKING:
@@ -69,7 +69,12 @@ def plan(call: Call) -> Json:
     found = database.describe(names.database, there("rds"))
     # Only where there is no replica is its door worth a look.
     looks = seen.mode != request.GRACEFUL and found is not None and not found.source
-    doors = database.doors(environment.name, there("ec2")) if looks else None
+    # Retired, and its successor not built yet, is the replica of a re-protection that the loss cut short.
+    looks_back = seen.mode != request.GRACEFUL and found is None
+    kept = standby.identifiers(names.retired_prefix, there("rds")) if looks_back else ()
+    insists = bool(call.payload.get("insists"))
+    # Whoever may go on in any case, since the promotion was asked for, is not stopped by a tag that was moved.
+    doors = _doors(call, seen.target) if looks and not insists else None
     method = str(call.payload.get("method", request.REPLICA))
     # Only what a snapshot is taken of is looked at in the region that is left: that one may be lost.
     by_snapshot = method == request.SNAPSHOT
@@ -95,7 +100,8 @@ def plan(call: Call) -> Json:
             },
             method=method,
             source_gib=gib,
-            left_behind=not call.payload.get("insists") and failover.is_left_behind(seen, found, doors),
+            left_behind=failover.is_left_behind(seen, found, doors),
+            retired=restore.model(kept, "", names.retired_prefix),
             now=_now(),
         )
     )
@@ -106,10 +112,20 @@ def plan(call: Call) -> Json:
     return planned
 
 
+def _doors(call: Call, region: str) -> Doors:
+    """Find a region's two doors: by which one it is behind, a database that was left behind is known."""
+    try:
+        return database.doors(call.environment.name, clients.at("ec2", region))
+    except PreconditionFailed as error:
+        raise failover.unknown_door(error, call.environment.names.database, region) from error
+
+
 def record(call: Call) -> Json:
     """Record the target as active: in the state table, and in the parameter that its deployments follow."""
     store = call.store
     seen = store.read()
+    # What is written holds of what was read: of this switch, or of nobody's.
+    failover.require_current(seen, call.epoch, call.execution)
     region = seen.target
     # Asked again, it keeps the epoch of the first time: what lost its role then is named after it.
     again = seen.active_region == region

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 from pilotlight.aws import clients, database, functions
-from pilotlight.decide import promotion, restore
+from pilotlight.decide import failover, promotion, restore
 from pilotlight.errors import PreconditionFailed, TransientError
 from pilotlight.step import Call, current, serve
 
 if TYPE_CHECKING:
     from pilotlight.model import Doors, Json
+
+# And five more until a server that has nothing to say lets the clock be looked at. What cannot be read in that time is
+# not proven, and read again: the server has it at hand by then.
+_READING: Final = 8
 
 
 def lag(call: Call) -> Json:
@@ -36,8 +40,10 @@ def prove(call: Call) -> Json:
     proof = _ask(call, "prove", position=position, restored=True)
     left = None
     if proof["marker"] and not proof["proven"]:
-        asked = {"executed": proof["executed"], "name": call.environment.names.moved(call.epoch)}
-        left = _ask_at(call, plan.source, "compare", dict(call.payload["origin"]), **asked)
+        asked = {"executed": proof["executed"], "name": call.environment.names.moved(call.epoch), "seconds": _READING}
+        # Asked once: an ordinary client gives up sooner, and asks again while the first one still reads.
+        source = clients.listening("lambda", plan.source)
+        left = _ask_at(call, source, "compare", dict(call.payload["origin"]), **asked)
     return restore.proven(proof, left)
 
 
@@ -53,7 +59,8 @@ def promote(call: Call) -> Json:
     rds = clients.at("rds", plan.target)
     found = database.describe(plan.database, rds)
     move = promotion.next_move(found, plan.database, call.waited, plan.budgets.promotion)
-    if move == "promote":
+    # One that is a primary already, promoted by hand, is noted as well: nothing may open the source beside it.
+    if move in ("promote", "done"):
         _note(call)
     taken = move == "promote" and database.promote(plan.database, plan.backup_retention_days, rds)
     return {
@@ -102,17 +109,22 @@ def beat(call: Call) -> Json:
 def _ask(call: Call, action: str, **more: object) -> Json:
     """Let the target's own SQL function look or act: only it is inside that network."""
     plan = call.plan
-    return _ask_at(call, plan.target, action, {"host": plan.database_host, "port": plan.database_port}, **more)
+    place = {"host": plan.database_host, "port": plan.database_port}
+    return _ask_at(call, clients.at("lambda", plan.target), action, place, **more)
 
 
-def _ask_at(call: Call, region: str, action: str, place: Json, **more: object) -> Json:
+def _ask_at(call: Call, lambdas: Any, action: str, place: Json, **more: object) -> Json:
     payload = {"action": action, "execution": call.execution, "epoch": call.epoch, "database": place}
-    return functions.ask(call.environment.names.sql, payload | more, clients.at("lambda", region))
+    return functions.ask(call.environment.names.sql, payload | more, lambdas)
 
 
 def _note(call: Call) -> None:
-    """Record that there is no way back, before there is none: from here on nothing opens the source again."""
+    """Record that there is no way back, before there is none: from here on nothing opens the source again.
+
+    Compared once more, so that the write is of this switch: it fails where another one takes over meanwhile.
+    """
     seen = call.store.read()
+    failover.require_current(seen, call.epoch, call.execution)
     if not seen.promotion and not call.store.replace(seen, replace(seen, promotion=_now())):
         raise TransientError("the record changed while the promotion was being noted: try again")
 

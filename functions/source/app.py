@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from pilotlight.aws import clients, compute, database, faults, functions, parameters, snapshots, workload
+import datetime as dt
+from dataclasses import replace
+
+from pilotlight.aws import clients, compute, database, executions, faults, functions, parameters, snapshots, workload
 from pilotlight.config import functions_named
-from pilotlight.decide import restore, switchover
+from pilotlight.decide import failover, restore, switchover
 from pilotlight.decide import workload as decide
 from pilotlight.errors import TransientError
-from pilotlight.model import Capacity, Database, Doors, Function, Json, Quiet
+from pilotlight.model import Capacity, Database, Doors, Function, Json, Quiet, Record
 from pilotlight.step import Call, current, serve
 
 
@@ -59,10 +62,23 @@ def close(call: Call) -> Json:
     """Stop the functions, shut the database's door, make it read-only. The instances stay, so calling off is quick."""
     source, environment = _source(call), call.environment
     lambdas, rds = clients.at("lambda", source), clients.at("rds", source)
+    _note(call)
     workload.require_all(workload.change_each(call.plan.functions, decide.to_standby, lambdas).failed)
-    database.set_door(environment.names.database, _doors(call).closed, rds)
+    doors = _doors(call)
+    # A run that was killed meanwhile may have been followed by one that has opened the source.
+    failover.require_current(call.store.read(), call.epoch, call.execution)
+    database.set_door(environment.names.database, doors.closed, rds)
     database.set_read_only(environment.names.parameter_group, frozen=True, client=rds)
     return {"closed": True}
+
+
+def _note(call: Call) -> None:
+    """Record that the source is being closed, before anything is: whoever comes next knows that it has to be opened."""
+    seen = call.store.read()
+    failover.require_current(seen, call.epoch, call.execution)
+    now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+    if not seen.frozen and not call.store.replace(seen, replace(seen, frozen=now)):
+        raise TransientError("the record changed while it was noted that the source is closed: try again")
 
 
 def quiet(call: Call) -> Json:
@@ -80,15 +96,17 @@ def still(call: Call) -> Json:
 
 
 def reopen(call: Call) -> Json:
-    """Take the freeze back: writable, door open, functions on, heartbeat on. Asked again, it changes nothing more.
+    """Take the freeze back: writable, door open, functions on. Asked again, it changes nothing more.
+
+    A trigger that is still on its way to disabled cannot be enabled yet, so it is asked again until all are on. Nothing
+    of the database waits for that.
 
     It needs no lock of its own execution: a person may call it after a switchover that was killed. What it does need is
-    that the other side is no primary. Where that side is lost, the record alone has to say so: it is near, and nothing
-    is brought up there before it is noted. Nor does it need a plan: an earlier run may have left the source closed, and
-    a plan needs the other side.
+    that nobody else is at work, and that the other side is no primary. Where that side is lost, the record alone has to
+    say so: it is near, and nothing is brought up there before it is noted. Nor does it need a plan: an earlier run may
+    have left the source closed, and a plan needs the other side.
     """
     source, environment = _source(call), call.environment
-    seen = call.store.read()
     try:
         replica, answers = _other_database(call), True
     except Exception as error:
@@ -97,14 +115,36 @@ def reopen(call: Call) -> Json:
         replica, answers = None, False
     method = call.payload.get("method") or (call.plan.method if call.payload.get("plan") else "")
     restored = answers and method == restore.SNAPSHOT and _is_shut(call, replica)
-    switchover.require_may_open(seen, source, replica, answers=answers, restored=restored)
+
+    def may_open() -> Record:
+        """Look at the record before each change: all the looks between them may take a minute."""
+        seen = call.store.read()
+        just = failover.just_taken(seen, dt.datetime.now(dt.UTC))
+        switchover.require_may_open(
+            seen,
+            source,
+            replica,
+            answers=answers,
+            restored=restored,
+            overtaken=executions.is_held(seen, absent=just, but=call.execution),
+        )
+        return seen
+
     lambdas, rds = clients.at("lambda", source), clients.at("rds", source)
+    may_open()
     database.set_read_only(environment.names.parameter_group, frozen=False, client=rds)
-    database.set_door(environment.names.database, _doors(call).open, rds)
-    workload.apply(map(decide.to_active, _functions(call)), lambdas)
+    doors = _doors(call)
+    may_open()
+    database.set_door(environment.names.database, doors.open, rds)
+    found = _functions(call)
+    seen = may_open()
+    workload.require_all(workload.apply_each(map(decide.to_active, found), lambdas))
+    left = decide.not_on(_functions(call))
+    if not left and seen.frozen and not call.store.replace(seen, replace(seen, frozen="")):
+        raise TransientError("the record changed while the source was being opened: try again")
     seen_here = _database(call)
     place = {"host": seen_here.host, "port": seen_here.port} if seen_here else {"host": "", "port": 0}
-    return {"opened": True, "database": place}
+    return {"opened": True, "done": not left, "left": left, "database": place}
 
 
 def _functions(call: Call) -> tuple[Function, ...]:
@@ -137,6 +177,7 @@ def stand_down(call: Call) -> Json:
     scaling = clients.at("autoscaling", source)
     found = compute.group(environment.names.group, scaling)
     if found is not None:
+        failover.require_current(call.store.read(), call.epoch, call.execution)
         compute.resize(environment.names.group, Capacity(0, 0, found.capacity.maximum), client=scaling)
     parameters.put(f"{environment.prefix}/active-region", call.plan.target, clients.at("ssm", source))
     return {"standby": source}

@@ -158,7 +158,11 @@ def position(call: Call) -> Json:
 
 
 def compare(call: Call) -> Json:
-    """Count and list what an old database has and the new one, in the other region, never got."""
+    """Count and list what an old database has and the new one, in the other region, never got.
+
+    Who waits for the answer in a freeze says for how many ``seconds`` the log may be read.
+    """
+    limits = sql.Limits(seconds=float(call.payload["seconds"])) if "seconds" in call.payload else sql.Limits()
     bucket = _variable("EVIDENCE_BUCKET")
     name = str(call.payload["name"])
     if not _NAME.fullmatch(name):
@@ -168,8 +172,9 @@ def compare(call: Call) -> Json:
     login = credentials(call.environment.names.secret)
     with sql.connect(host, port, login) as server, tempfile.TemporaryFile() as file:
         kind = server.dialect
+        executed = str(call.payload["executed"])
         found, lines = sql.compare(
-            server, str(call.payload["executed"]), lambda since: binlog.read(host, port, login, kind, since), file
+            server, executed, lambda since: binlog.read(host, port, login, kind, since), file, limits
         )
         if lines:
             # A list for each run: the log that is read grows shorter by the hour, and what is listed of it with it.

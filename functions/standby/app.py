@@ -147,11 +147,13 @@ def close(call: Call) -> Json:
     seen = workload.change_each(p.functions, decide.to_standby, lambdas)
     group = compute.group(environment.names.group, scaling)
     if group is not None and not protection.is_idle(group):
+        _still(call)
         compute.resize(environment.names.group, Capacity(0, 0, group.capacity.maximum), client=scaling)
     _correct(p.region, {f"{environment.prefix}/active-region": p.active})
     old = _found(p)
     if p.retire and old is not None and protection.must_retire(old, p.source):
         doors = database.doors(environment.name, clients.at("ec2", p.region))
+        _still(call)
         if old.security_groups != (doors.closed,):
             database.set_door(p.database, doors.closed, rds)
         if not old.source:
@@ -225,6 +227,7 @@ def retire(call: Call) -> Json:
     rds = clients.at("rds", p.region)
     move = protection.next_retirement_move(found, retired, p, call.waited)
     if move == "rename" and found is not None:
+        _still(call)
         standby.tag(found.arn, protection.retired_tags(p, call.payload.get("divergence"), _now()), rds)
         standby.rename(p.database, p.retired, rds)
     return {"done": move == "done", **protection.standing(found, retired, p), "waited": call.waited}
@@ -274,6 +277,7 @@ def keep_backups(call: Call) -> Json:
     elif move == "done" and found is not None:
         doors = database.doors(environment.name, clients.at("ec2", p.region))
         if found.security_groups != (doors.open,):
+            _still(call)
             database.set_door(p.database, doors.open, rds)
     return {"done": move == "done", **protection.standing(found, None, p), "waited": call.waited}
 
@@ -315,6 +319,11 @@ def finish(call: Call) -> Json:
         "notification": protection.succeeded(seen, p, divergence, corrected, *regions),
         "next": protection.next_steps(p, divergence, *regions),
     }
+
+
+def _still(call: Call) -> None:
+    """Look at the lock right before what a switch could not bear: a step outlives its run, if that is killed."""
+    failover.require_current(call.store.read(), call.epoch, call.execution)
 
 
 def _settings(environment: Environment) -> Settings:

@@ -48,8 +48,8 @@ def test_every_state_is_written_down_with_what_went_in_and_out(name: str, machin
 
 
 # States that give up sooner than Lambda ends their function, because of what it does for others: that one reads logs
-# for minutes, waits in the old region, or may be late with a metric that is published every minute anyway.
-SOONER = {"SqlFunction", "StandbyFunction", "TrafficFunction"}
+# for minutes, or may be late with a metric that is published every minute anyway. Both may run beside their own retry.
+SOONER = {"SqlFunction", "TrafficFunction"}
 LATER = 5
 
 

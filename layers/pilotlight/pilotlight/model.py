@@ -94,7 +94,9 @@ class Record:
     Invariant: ``epoch`` only rises, and rises with every taking of the lock, so a step that carries an older epoch
     belongs to a switch that is over. ``since`` is the epoch in which the active region was recorded: what lost its role
     then is named after it, and ``switched`` is the mode of that switch. ``started_by`` says whether the switch that
-    took the lock last was started by an ``alarm``; empty for a person.
+    took the lock last was started by an ``alarm``; empty for a person. ``frozen`` is when a planned switch began to
+    close its source; empty again when that was opened, all of it, or the switch is over. ``insists`` is the mode of the
+    switch that may go on with less than it wants, until it is over: whoever goes on with it need not insist again.
     """
 
     active_region: str
@@ -113,6 +115,8 @@ class Record:
     since: int = 0
     switched: str = ""
     started_by: str = ""
+    frozen: str = ""
+    insists: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,12 +287,14 @@ class Divergence:
 
     ``transactions`` is counted by name, and exact even where the log cannot be read; -1 where there is no name to
     count by. The rest comes from the log: ``listed`` is False where it could not be read, ``truncated`` is True where
-    it was read in part, and ``detail`` says why. ``tables`` has those with the most rows, since what goes through a
+    it was read in part, and ``detail`` says why. ``statements`` counts what was made, altered or dropped: a schema that
+    lacks a change is another one. ``tables`` has those with the most rows, since what goes through a
     state machine may not be large; ``more_tables`` counts the others, which the evidence has.
     """
 
     transactions: int
     rows: int = 0
+    statements: int = 0
     tables: Mapping[str, Mapping[str, int]] = dataclasses.field(default_factory=dict)
     more_tables: int = 0
     listed: bool = False

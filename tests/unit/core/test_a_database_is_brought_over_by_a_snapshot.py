@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
-from pilotlight.aws import clients, database
+from pilotlight.aws import clients, database, functions
 from pilotlight.aws import snapshots as adapter
 from pilotlight.aws.record import Store
 from pilotlight.decide import failover, restore, switchover
 from pilotlight.errors import PreconditionFailed
 from pilotlight.model import DatabaseSnapshot, Record, as_json
+from tests.template import templates
 from tests.unit.core.conftest import Context, load
 from tests.unit.core.samples import (
     DOOR,
@@ -119,12 +120,39 @@ def test_heartbeats_of_the_server_are_nobodys_data() -> None:
         (PROOF, None),
         (PROOF | {"marker": False}, HEARTBEATS),
         (PROOF, HEARTBEATS | {"rows": 1}),
+        (PROOF, HEARTBEATS | {"statements": 1}),
         (PROOF, HEARTBEATS | {"listed": False, "detail": "the log is gone"}),
         (PROOF, HEARTBEATS | {"truncated": True}),
     ],
 )
 def test_what_is_not_known_to_be_nothing_is_missing(proof: dict[str, Any], left: dict[str, Any] | None) -> None:
     assert not restore.proven(proof, left)["proven"]
+
+
+def test_the_sources_log_is_read_once_and_its_answer_waited_for(
+    state_table: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its reading takes longer than an ordinary answer, and must end before the function does that waits for it."""
+    app = load("database")
+    config: Any = clients.listening("lambda", DR).meta.config
+    assert config.retries["total_max_attempts"] == 1
+    # Beside it a cold start inside a network, and the question before it.
+    assert templates.functions()["DatabaseFunction"]["Timeout"] > app._READING + 5 + 10
+    asked: list[tuple[str, Any]] = []
+
+    def ask(_: str, payload: Any, client: Any) -> Any:
+        asked.append((payload["action"], client))
+        return PROOF if payload["action"] == "prove" else HEARTBEATS | {"truncated": payload["seconds"] > app._READING}
+
+    monkeypatch.setattr(functions, "ask", ask)
+    monkeypatch.setattr(clients, "at", lambda _, region: f"at {region}")
+    monkeypatch.setattr(clients, "listening", lambda _, region: f"listening {region}")
+    store = Store(state_table, PRIMARY)
+    assert store.replace(store.read(), replace(BACK, lock="held", epoch=3, holder=EXECUTION))
+    planned = as_json(replace(PLAN, method="snapshot", source=DR, target=PRIMARY))
+    payload = {"action": "prove", "epoch": 3, "execution": EXECUTION, "plan": planned, "position": "0-1-99"}
+    assert app.handler(payload | {"origin": {"host": "db.example", "port": 3306}}, Context())["proven"]
+    assert asked == [("prove", f"at {PRIMARY}"), ("compare", f"listening {DR}")]
 
 
 def test_a_closed_restored_database_is_no_second_writer() -> None:

@@ -59,10 +59,16 @@ def test_what_failed_before_the_promotion_begins_at_the_beginning() -> None:
 
 def test_what_was_killed_before_the_promotion_begins_by_opening_dr() -> None:
     """The door may be open and the functions off: a kill knows no order."""
-    killed = dataclasses.replace(FREE, lock="held", mode="graceful", target=PRIMARY, holder=EXECUTION)
-    assert begins(killed, PROMOTED) == begins(killed, PROMOTED, closed=True) == "reopen"
-    # Of the way there nothing is known to have closed DR.
-    assert begins(dataclasses.replace(killed, target=DR), PROMOTED) == "protect-primary"
+    held = dataclasses.replace(FREE, lock="held", mode="graceful", target=PRIMARY, holder=EXECUTION)
+    for killed in (held, dataclasses.replace(held, lock="failed")):
+        closing = dataclasses.replace(killed, frozen="at ten")
+        assert begins(closing, PROMOTED) == begins(killed, PROMOTED, closed=True) == "reopen"
+        # Before that, nothing of DR is closed.
+        assert begins(killed, PROMOTED) == "protect-primary"
+    # A failover to DR that came after such a switch, and did not end.
+    after = dataclasses.replace(held, mode="ungraceful", target=DR, frozen="at ten")
+    assert begins(after, PROMOTED) == "reopen"
+    assert begins(dataclasses.replace(after, lock="free", frozen=""), PROMOTED) == "protect-primary"
 
 
 @pytest.mark.parametrize("lock", ["held", "failed"])

@@ -75,6 +75,7 @@ def test_the_arithmetic_is_that_of_the_state_machine() -> None:
     assert waits == sorted(
         [
             *["1"] * 3,
+            "5",
             "10",
             '"{% $decision.again_seconds %}"',
             *['"{% $slowly %}"'] * 3,
@@ -84,6 +85,14 @@ def test_the_arithmetic_is_that_of_the_state_machine() -> None:
     assert f"$ceil($plan.budgets.snapshot / {pace.SNAPSHOT_LOOKS})" in text
     longest = decision.MOST_LOOKING_SECONDS / decision.LISTEN_AGAIN_SECONDS * pace.EVENTS_A_LOOK
     assert longest <= pace._DECIDING
+
+
+def test_a_source_whose_functions_do_not_come_on_leaves_room_for_the_switch() -> None:
+    """It is opened at most twice, and once in place of bringing the target up."""
+    states = machine("failover")["States"]
+    (_, over) = states["Are the source's functions on again?"]["Choices"]
+    looks = int(re.search(r"\d+", over["Condition"])[0]) / states["Give the source's functions time"]["Seconds"] + 1  # type: ignore[index]
+    assert 2 * looks * pace.EVENTS_A_LOOK < (EVENTS - pace.MOST_EVENTS) / 2
 
 
 def test_a_plan_waits_as_the_arithmetic_says() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from dataclasses import replace
 from typing import Any
@@ -185,6 +186,34 @@ def test_a_step_of_another_epoch_touches_nothing(action: str, world: World) -> N
             step(action, rebuild=True, **stale)
     assert not any(rds.calls for rds in world.rds.values())
     assert world.sql.asked == []
+
+
+class Overtaken(Store):
+    """A record that another execution takes over between the guard's look and the step's own."""
+
+    looks = 0
+
+    def read(self) -> Record:
+        type(self).looks += 1
+        seen = super().read()
+        if type(self).looks == 2:
+            assert self.replace(seen, dataclasses.replace(seen, epoch=7, holder=OTHER, mode="ungraceful"))
+        return super().read()
+
+
+@pytest.mark.parametrize("action", ["close", "retire", "backups"])
+def test_a_step_that_ends_late_shuts_renames_and_opens_nothing_in_the_way_of_a_failover(
+    action: str, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if action == "backups":
+        replica(world, VpcSecurityGroups=[{"VpcSecurityGroupId": "sg-closed", "Status": "active"}])
+    else:
+        world.old.add("dev-db")
+    monkeypatch.setattr(Overtaken, "looks", 0)
+    monkeypatch.setattr("pilotlight.step.Store", Overtaken)
+    with pytest.raises(FatalError, match="changed nothing"):
+        step(action, divergence=LISTED, protection={"functions": ()})
+    assert world.old.did("modify_db_instance") == world.old.did("modify_db_parameter_group") == []
 
 
 def test_an_old_primary_is_shut_and_frozen_before_anything_else(world: World, aws: Any) -> None:

@@ -65,12 +65,10 @@ class Rds:
         self.asked.append(asked)
 
 
-def test_a_door_is_another_group_and_no_changed_rule() -> None:
+def test_a_door_is_another_group_and_no_changed_rule_and_carries_out_nothing_that_is_queued() -> None:
     rds = Rds()
     database.set_door("dev-db", "sg-closed", rds)
-    assert rds.asked == [
-        {"DBInstanceIdentifier": "dev-db", "VpcSecurityGroupIds": ["sg-closed"], "ApplyImmediately": True}
-    ]
+    assert rds.asked == [{"DBInstanceIdentifier": "dev-db", "VpcSecurityGroupIds": ["sg-closed"]}]
 
 
 def test_an_instance_that_is_busy_is_tried_again() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from pilotlight.decide import promotion
 from pilotlight.errors import PreconditionFailed
-from pilotlight.model import Database, Replication
+from pilotlight.model import Database, Doors, Replication
 from tests.unit.core.samples import PROMOTED, REPLICA
 
 
@@ -33,6 +33,15 @@ def test_available_is_one_of_four_signs(not_yet: Database) -> None:
 
 def test_an_available_replica_is_promoted() -> None:
     assert move(REPLICA) == "promote"
+
+
+def test_what_somebody_queued_for_the_maintenance_window_holds_nothing_up() -> None:
+    queued = replace(PROMOTED, pending=("DBInstanceClass", "EngineVersion"), security_groups=("sg-open",))
+    assert move(replace(REPLICA, pending=queued.pending)) == "promote"
+    assert move(queued) == "done"
+    assert promotion.is_open(queued, Doors("sg-open", "sg-closed"), True, "dev-db", 0, 600)
+    assert promotion.describe(queued) == "a primary, available, with changes to DBInstanceClass, EngineVersion queued"
+    assert move(replace(queued, pending=("BackupRetentionPeriod", "DBInstanceClass"))) == "wait"
 
 
 @pytest.mark.parametrize("status", ["backing-up", "modifying", "rebooting", "a-status-of-next-year"])

@@ -150,6 +150,17 @@ def test_writes_that_it_lacks_are_said_before_anything_is_changed() -> None:
     assert '{"force": true}' in str(refused.value)
 
 
+def test_where_there_is_no_replica_the_one_that_was_put_away_is_named() -> None:
+    def planned(retired: str) -> None:
+        failover.plan(HELD, "dev", SETTINGS, None, IMAGE, EMPTY_GROUP, DOOR, (OFF,), NAMES, retired=retired)
+
+    with pytest.raises(PreconditionFailed, match="Otherwise: Make it") as refused:
+        planned("dev-db-retired-7")
+    assert "--db-instance-identifier dev-db-retired-7 --new-db-instance-identifier dev-db" in str(refused.value)
+    with pytest.raises(PreconditionFailed, match=r"nothing was changed\. Make it"):
+        planned("")
+
+
 @pytest.mark.parametrize("found", [None, REPLICA])
 def test_what_is_no_primary_is_not_opened(found: Database | None) -> None:
     with pytest.raises(PreconditionFailed, match="only one that was promoted is opened"):

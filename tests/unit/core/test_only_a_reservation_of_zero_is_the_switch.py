@@ -49,3 +49,17 @@ def test_what_stays_off_is_named() -> None:
     with pytest.raises(PreconditionFailed, match=r"dev-orders \(concurrency 0; triggers mapping Disabled\)") as refused:
         workload.is_active((ON, OFF), "eu-central-1", 300, 300)
     assert "update-event-source-mapping --region eu-central-1 " in str(refused.value)
+
+
+@pytest.mark.parametrize("state", ["Disabling", "Disabled", "Updating"])
+def test_a_trigger_that_is_on_its_way_to_disabled_is_not_on(state: str) -> None:
+    late = replace(ON, name="late", triggers=(Trigger("one", "Enabling"), Trigger("two", state)))
+    assert workload.not_on((ON, late, OFF)) == (
+        f"late (concurrency on; triggers one Enabling, two {state}); "
+        "dev-orders (concurrency 0; triggers mapping Disabled)"
+    )
+    assert workload.not_on((ON, replace(late, triggers=(Trigger("one", "Enabling"),)))) == ""
+
+
+def test_of_many_that_are_off_as_many_are_named_as_a_state_machine_carries() -> None:
+    assert workload.not_on(tuple(replace(OFF, name=f"f{number}") for number in range(25))).endswith("and 5 more")

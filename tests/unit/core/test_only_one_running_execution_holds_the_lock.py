@@ -78,6 +78,45 @@ def test_asking_twice_gives_the_same_lock() -> None:
     assert begin(HELD, running=True) == failover.Begin("already-held", HELD)
 
 
+def test_what_was_closed_is_known_until_it_is_open_or_the_switch_is_over() -> None:
+    frozen = replace(CALLED_OFF, frozen=AT)
+    # Its mode may be another's by now.
+    for left in (frozen, replace(frozen, mode="ungraceful")):
+        taken = planned(left)
+        assert (taken.interrupted, taken.record.frozen) == (True, AT)
+        # Asked again, because the answer did not arrive.
+        again = planned(taken.record)
+        assert (again.outcome, again.interrupted) == ("already-held", True)
+    assert not planned(replace(taken.record, frozen="")).interrupted
+    assert not planned(replace(taken.record, promotion=AT)).interrupted
+    assert not begin(replace(frozen, lock="held")).interrupted
+    assert failover.released(taken.record).frozen == ""
+
+
+def test_that_a_database_which_was_left_behind_may_take_over_is_known_until_the_switch_is_over() -> None:
+    """Of a region that was lost past its point of no return, or by force: the first start is told, and is killed. Those
+    after it have to say nothing."""
+    lost = replace(PASSED, active_region=DR, source=DR, target=PRIMARY)
+    for left, said in ((lost, {"automatic": True}), (replace(lost, promotion=""), {"force": True})):
+        first = begin(left, **said)
+        assert (first.outcome, first.insists, first.record.promotion) == ("take", True, "")
+        # Its answer did not arrive; it was killed; the next one was killed as well.
+        assert begin(first.record).insists
+        second = begin(first.record, execution=OTHER)
+        assert (second.outcome, second.insists) == ("take", True)
+        assert begin(replace(second.record, lock="failed")).insists
+        # One that is over, or another way, says nothing of the next.
+        assert failover.released(second.record).insists == ""
+        over = replace(failover.released(second.record), active_region=PRIMARY, cool_down_until="")
+        assert not begin(over).insists
+        built = protection.take(second.record, protection.Asked(), PRIMARY, EXECUTION, NOW)
+        half_built = replace(built, lock="failed", active_region=PRIMARY, cool_down_until="")
+        assert not begin(half_built, execution=OTHER).insists
+    # Who takes a longer freeze says nothing of what a failover may lose.
+    assert not begin(replace(planned(FREE, force=True).record, lock="failed")).insists
+    assert planned(replace(planned(FREE, force=True).record, lock="failed", holder=EXECUTION)).insists
+
+
 def test_an_active_region_is_left_alone() -> None:
     active = replace(FREE, active_region=DR)
     assert begin(active) == failover.Begin("already-active", active)

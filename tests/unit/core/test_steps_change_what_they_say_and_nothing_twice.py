@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 
-from pilotlight.aws import clients, compute, database, notes, workload
+from pilotlight import step
+from pilotlight.aws import clients, compute, database, executions, notes, workload
 from pilotlight.aws.record import Store
 from pilotlight.decide import failover, protection
 from pilotlight.decide.workload import to_active
-from pilotlight.errors import FatalError, PreconditionFailed
-from pilotlight.model import as_json
+from pilotlight.errors import FatalError, PreconditionFailed, TransientError
+from pilotlight.model import Record, as_json
 from tests.unit.core.conftest import Context, load
 from tests.unit.core.samples import (
     DOOR,
@@ -98,6 +99,14 @@ def test_the_promotion_is_noted_before_it_is_asked_for(rds: Rds, state_table: st
     assert seen[0]
 
 
+def test_a_database_that_was_promoted_by_hand_is_noted_as_well(rds: Rds, state_table: str) -> None:
+    store = hold(state_table)
+    rds.end_promotion()
+    assert load("database").handler(event("promote"), Context())["done"]
+    assert store.read().promotion
+    assert rds.promotions == []
+
+
 def test_a_replica_that_is_backing_up_is_left_alone_until_it_is_available(rds: Rds, state_table: str) -> None:
     hold(state_table)
     promote = load("database").handler
@@ -178,6 +187,31 @@ def test_a_planned_switch_leaves_no_newer_image_behind(
     else:
         assert control.handler(step, Context())["image"] == IMAGE.identifier
         assert PRIMARY not in asked
+
+
+class Overtaken(Store):
+    """A record that another switch takes over between the guard's look and the step's own."""
+
+    looks = 0
+
+    def read(self) -> Record:
+        type(self).looks += 1
+        seen = super().read()
+        if type(self).looks == 2:
+            assert self.replace(seen, replace(seen, epoch=4, holder=OTHER, target=PRIMARY, active_region=DR))
+        return super().read()
+
+
+@pytest.mark.parametrize(("function", "action"), [("database", "commit"), ("control", "record")])
+def test_a_late_step_notes_nothing_in_somebody_elses_switch(
+    function: str, action: str, state_table: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = hold(state_table)
+    monkeypatch.setattr(Overtaken, "looks", 0)
+    monkeypatch.setattr(step, "Store", Overtaken)
+    with pytest.raises(FatalError, match="changed nothing"):
+        load(function).handler(event(action), Context())
+    assert store.read() == replace(HELD, epoch=4, holder=OTHER, target=PRIMARY, active_region=DR)
 
 
 def template(aws: Any) -> Any:
@@ -415,6 +449,149 @@ def test_a_source_is_opened_without_a_plan_though_the_target_hangs(
         assert load("source").handler(asked, Context())["opened"]
         assert (frozen.read_only, frozen.door) == ("{TrueIfReplica}", "sg-open")
     assert set(team.on) == {"dev-orders", "reports"}
+
+
+class Mapping(Team):
+    """A function whose trigger is still on its way to disabled: Lambda takes no other word on it until it is there."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.state, self.reserved = "Disabling", {"ReservedConcurrentExecutions": 0}
+
+    def get_function(self, **_: Any) -> dict[str, Any]:
+        return {}
+
+    def get_function_concurrency(self, **_: Any) -> dict[str, int]:
+        return self.reserved
+
+    def delete_function_concurrency(self, FunctionName: str) -> None:  # noqa: N803 - AWS's own word
+        self.reserved = {}
+
+    def get_paginator(self, _: str) -> Any:
+        mappings = [{"EventSourceMappings": [{"UUID": "orders", "State": self.state}]}]
+        return type("Pages", (), {"paginate": lambda _self, **_: mappings})()
+
+    def update_event_source_mapping(self, Enabled: bool, **_: Any) -> None:  # noqa: N803 - AWS's own word
+        if self.state == "Disabling":
+            raise ClientError({"Error": {"Code": "ResourceInUseException", "Message": ""}}, "UpdateEventSourceMapping")
+        self.state = "Enabling" if Enabled else "Disabling"
+
+
+def test_a_source_is_open_when_the_trigger_that_was_being_disabled_is_on(
+    aws: Any, state_table: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = back(aws, state_table)
+    assert store.replace(store.read(), replace(store.read(), frozen="2026-11-02T03:04:05+00:00"))
+    frozen, mapping, real = Frozen(), Mapping(), clients.near
+    by_service = {"rds": frozen, "ec2": frozen, "dynamodb": real("dynamodb")}
+    monkeypatch.setattr(clients, "patient", lambda service, region: Hangs())
+    monkeypatch.setattr(clients, "near", lambda service: by_service.get(service, mapping))
+    asked, source = event("open", source=DR, plan=as_json(plan(source=DR, target=PRIMARY))), load("source").handler
+    first = source(asked, Context())
+    # The database waits for nothing.
+    assert (frozen.read_only, frozen.door) == ("{TrueIfReplica}", "sg-open")
+    assert (first["done"], first["left"]) == (False, "dev-orders (concurrency on; triggers orders Disabling)")
+    assert store.read().frozen
+    mapping.state = "Disabled"
+    second = source(asked, Context())
+    assert store.read().frozen == ""
+    assert (second["done"], second["left"], mapping.state) == (True, "", "Enabling")
+
+
+def test_a_failover_without_a_replica_names_the_newest_that_was_retired(
+    aws: Any, state_table: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hold(state_table)
+    for number in (2, 10):
+        aws("rds").create_db_instance(
+            DBInstanceIdentifier=f"dev-db-retired-{number}", DBInstanceClass="db.t4g.small", Engine="mysql"
+        )
+    control = load("control")
+    monkeypatch.setattr(control, "_settings", lambda _: SETTINGS)
+    with pytest.raises(PreconditionFailed, match="dev-db-retired-10 is there"):
+        control.handler(event("plan"), Context())
+
+
+@pytest.mark.parametrize("insists", [True, False])
+def test_a_door_whose_tag_was_moved_keeps_no_failover_from_going_on(
+    aws: Any, state_table: str, monkeypatch: pytest.MonkeyPatch, insists: bool
+) -> None:
+    """Past its promotion it goes on; one that begins asks first, since the database may be an old one."""
+    hold(state_table)
+    control, frozen, real = load("control"), Frozen(), clients.at
+    moved = type("Ec2", (), {"describe_security_groups": lambda _, **__: {"SecurityGroups": []}})()
+    fakes = {"rds": frozen, "ec2": moved}
+    monkeypatch.setattr(clients, "at", lambda service, region: fakes.get(service) or real(service, region))
+    monkeypatch.setattr(control, "_settings", lambda _: SETTINGS)
+    monkeypatch.setattr(compute, "images", lambda *_: ())
+    told = "Auto Scaling group dev-asg does not" if insists else 'which cannot be: 0 security groups.*{"force": true}'
+    with pytest.raises(PreconditionFailed, match=told):
+        control.handler(event("plan", insists=insists), Context())
+    assert frozen.changes == []
+
+
+@pytest.mark.parametrize(("moment", "done"), [(0, []), (1, ["thawed"]), (2, ["thawed", "opened"])])
+@pytest.mark.parametrize("how", ["promotion", "active_region", "another"])
+def test_an_opening_that_was_overtaken_changes_nothing_more(
+    aws: Any, state_table: str, monkeypatch: pytest.MonkeyPatch, moment: int, done: list[str], how: str
+) -> None:
+    """The looks between its changes take up to a minute, and more where a region hangs."""
+    back(aws, state_table)
+    frozen, team, real = Frozen(), Team(), clients.near
+    by_service = {"rds": frozen, "ec2": frozen, "dynamodb": real("dynamodb")}
+    monkeypatch.setattr(clients, "patient", lambda service, region: Hangs())
+    monkeypatch.setattr(clients, "near", lambda service: by_service.get(service, team))
+    read, looks, running = Store.read, iter(range(9)), list[str]()
+    changes: dict[str, Any] = {
+        "promotion": {"promotion": "2026-11-02T03:04:05+00:00"},
+        "active_region": {"active_region": PRIMARY},
+        "another": {"holder": OTHER, "epoch": 4},
+    }
+
+    def later(store: Store) -> Record:
+        seen = read(store)
+        return replace(seen, **changes[how]) if next(looks) >= moment else seen
+
+    def runs(arn: str, **_: Any) -> bool:
+        running.append(arn)
+        return True
+
+    monkeypatch.setattr(Store, "read", later)
+    monkeypatch.setattr(executions, "is_running", runs)
+    asked = event("open", source=DR, plan=None, method="replica")
+    with pytest.raises(PreconditionFailed, match="two writers|another execution is running"):
+        load("source").handler(asked, Context())
+    assert (frozen.changes, team.on) == (done, [])
+    # Nobody is asked whether it runs itself.
+    assert set(running) <= {OTHER}
+
+
+def test_it_is_noted_that_a_source_is_closed_before_anything_of_it_is(
+    aws: Any, state_table: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, real, noted = back(aws, state_table), clients.near, list[str]()
+
+    def closing(*_: Any) -> workload.Standing:
+        noted.append(store.read().frozen)
+        raise TransientError("the function is killed")
+
+    monkeypatch.setattr(clients, "near", lambda service: real(service) if service == "dynamodb" else Frozen())
+    monkeypatch.setattr(workload, "change_each", closing)
+    close = load("source").handler
+    for _ in range(2):
+        with pytest.raises(TransientError):
+            close(event("close", source=DR), Context())
+    assert noted == [store.read().frozen] * 2
+    assert noted[0]
+    # Whoever builds a standby finds it, and leaves the record as it is.
+    assert store.replace(store.read(), replace(store.read(), lock="failed", holder="arn:x"))
+    before = store.read()
+    monkeypatch.setattr(clients, "near", real)
+    standby = load("standby")
+    monkeypatch.setattr(standby, "_settings", lambda _: SETTINGS)
+    with pytest.raises(PreconditionFailed, match="began to close eu-central-1"):
+        standby.handler(event("begin", input={}), Context())
+    assert store.read() == before
 
 
 def test_a_failure_is_told_though_the_target_hangs(aws: Any, state_table: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -167,7 +167,7 @@ def test_a_freeze_that_leads_nowhere_is_taken_back() -> None:
         assert [catch["Next"] for catch in main[name]["Catch"]] == ["Open the source again"], name
     for name in ("The proof did not come", "The source was left closed", "The source does not stay open"):
         assert main[name]["Next"] == "Open the source again"
-    assert targets(main["Open the source again"]) == {"Let the source's heart beat", "Record the failure"}
+    assert targets(main["Open the source again"]) == {"Are the source's functions on again?", "Record the failure"}
     assert targets(main["Let the source's heart beat"]) == {"Does the switchover go on?"}
     # Once the promotion may have begun, nothing opens the source any more.
     assert "Open the source again" not in targets(main["Bring this region up"])
@@ -191,6 +191,30 @@ def test_a_source_that_was_left_closed_is_opened_once_and_the_switchover_goes_on
     assert main["Does the switchover go on?"]["Default"] == "Record the failure"
     assert main["Let the replica hear the heart"]["Assign"]["goesOn"] is False
     assert not [name for name, state in main.items() if state.get("Assign", {}).get("reopened") is False][1:]
+
+
+def test_a_source_is_open_when_its_functions_are_on_and_what_stays_off_is_told() -> None:
+    main = MACHINE["States"]
+    choice = main["Are the source's functions on again?"]
+    assert [(c["Condition"], c["Next"]) for c in choice["Choices"]] == [
+        ("{% $states.input.done %}", "Let the source's heart beat"),
+        ("{% $opening >= 300 %}", "Some functions stay off"),
+    ]
+    assert choice["Default"] == "Give the source's functions time"
+    assert main["Give the source's functions time"]["Next"] == "Open the source again"
+    # It serves, so its heart beats; but nothing closes it again before somebody has looked.
+    told = main["Some functions stay off"]
+    assert (told["Next"], told["Assign"]["goesOn"]) == ("Let the source's heart beat", False)
+    expression = Jsonata(told["Assign"]["error"]["Cause"].removeprefix("{%").removesuffix("%}"))
+    expression.assign("states", {"input": {"left": "dev-orders (concurrency on; triggers x Disabling)"}})
+    expression.assign("opening", 300)
+    expression.assign("error", {"Error": "PreconditionFailed", "Cause": "the proof did not come"})
+    cause = expression.evaluate({})
+    assert "after 300 s of waiting: dev-orders (concurrency on; triggers x Disabling)" in cause
+    assert cause.endswith("the proof did not come")
+    # Counted from the lock on, and anew where it is opened a second time.
+    for name in ("Take the lock", "Let the replica hear the heart"):
+        assert main[name]["Assign"]["opening"] == 0
 
 
 def test_what_an_earlier_run_may_have_left_closed_is_opened_before_the_other_region_is_asked() -> None:
@@ -313,7 +337,7 @@ def test_every_wait_follows_a_look() -> None:
             counted = machine["States"][name].get("Assign", {})
             # Deciding again is counted by the clock, since the execution began.
             by_clock = "Execution.StartTime" in back["Arguments"]["Payload"].get("waited", "")
-            assert by_clock or {"waited", "spent"} & set(counted), f"{name} is not counted against a budget"
+            assert by_clock or {"waited", "spent", "opening"} & set(counted), f"{name} is not counted against a budget"
 
 
 def test_every_failure_after_the_lock_is_recorded_and_told() -> None:

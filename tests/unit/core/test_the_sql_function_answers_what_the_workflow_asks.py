@@ -152,6 +152,7 @@ def test_an_old_database_is_compared(ask: Asked, monkeypatch: pytest.MonkeyPatch
     assert answer == {
         "transactions": 2,
         "rows": 1,
+        "statements": 0,
         "tables": {"app.orders": {"inserted": 1, "updated": 0, "deleted": 0}},
         "more_tables": 0,
         "listed": True,
@@ -170,6 +171,15 @@ def test_an_old_database_is_compared(ask: Asked, monkeypatch: pytest.MonkeyPatch
     kept.clear()
     answer, _ = ask("compare", wanted, position=[{"value": "u:1-8"}])
     assert (answer["transactions"], answer["listed"], answer["evidence"], kept) == (0, True, "", {})
+
+
+def test_a_comparison_in_a_freeze_ends_in_time(
+    ask: Asked, monkeypatch: pytest.MonkeyPatch, kept: dict[str, bytes]
+) -> None:
+    monkeypatch.setattr(binlog, "read", lambda *_: [binlog.Began("u:9"), binlog.Searching()])
+    wanted = DATABASE | {"executed": "u:1-8", "name": "dev-db-switch-3", "seconds": 0}
+    answer, _ = ask("compare", wanted, position=[{"value": "u:1-9"}])
+    assert (answer["truncated"], "the list ends at 0 seconds" in answer["detail"]) == (True, True)
 
 
 def test_a_comparison_needs_a_bucket_and_a_name(

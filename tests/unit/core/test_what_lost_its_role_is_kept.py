@@ -134,6 +134,20 @@ def test_a_planned_switch_is_finished_with_its_own_input() -> None:
     assert "failback" not in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("mode", "how"), [("graceful", '{"mode": "graceful", "target": "eu-west-1"}'), ("ungraceful", "no input")]
+)
+def test_a_switch_that_began_to_close_the_active_region_is_started_again_first(mode: str, how: str) -> None:
+    """It may have come as far as the functions, behind an open door: only the record knows."""
+    left = dataclasses.replace(RECORD, lock="failed", holder=OTHER, mode=mode, target=PRIMARY, frozen="at ten")
+    with pytest.raises(PreconditionFailed, match="began to close eu-central-1 at at ten") as refused:
+        protection.require_free(left, running=False, region=DR)
+    assert f"Start that switch again, with {how}" in str(refused.value)
+    # One that has opened it again, or came to its readiness only, leaves nothing to open.
+    protection.require_free(dataclasses.replace(left, frozen=""), running=False, region=DR)
+    protection.require_free(dataclasses.replace(left, lock="free"), running=False, region=DR)
+
+
 def test_taking_the_lock_says_nothing_about_who_is_active() -> None:
     taken = protection.take(RECORD, protection.Asked(reason="back"), PRIMARY, EXECUTION, NOW)
     assert (taken.active_region, taken.since, taken.epoch) == (DR, 3, 6)
@@ -295,6 +309,8 @@ def test_the_old_name_is_given_up_once_and_waited_for() -> None:
     assert move(None, None) == "wait"
     assert move(None, with_status(OLD, "renaming")) == "wait"
     assert move(None, OLD) == "done"
+    assert move(None, dataclasses.replace(OLD, pending=("DBInstanceIdentifier",))) == "wait"
+    assert move(None, dataclasses.replace(OLD, pending=("DBInstanceClass",))) == "done"
     assert move(with_status(GOOD, "creating"), OLD) == "done"
     with pytest.raises(PreconditionFailed, match="exists in eu-west-1 beside"):
         move(OLD, dataclasses.replace(OLD, resource="db-ANOTHER"))
@@ -331,6 +347,7 @@ def test_backups_are_on_when_rds_says_so_and_rests() -> None:
     assert move(dataclasses.replace(kept, backup_window="13:00-13:30")) == "keep"
     assert move(with_status(kept, "backing-up")) == "wait"
     assert move(dataclasses.replace(kept, pending=("BackupRetentionPeriod",))) == "wait"
+    assert move(dataclasses.replace(kept, pending=("DBInstanceClass",))) == "done"
     with pytest.raises(PreconditionFailed, match="gone"):
         move(None)
 
@@ -435,6 +452,17 @@ def test_a_standby_that_is_there_says_whether_the_objects_were_copied_to_the_end
         assert protection.objects_are_left(RECORD, noted)
     # Nobody has switched yet.
     assert not protection.objects_are_left(dataclasses.replace(RECORD, since=0), {})
+
+
+def test_a_schema_that_was_changed_is_no_nothing() -> None:
+    changed = LISTED | {"transactions": 1, "rows": 0, "tables": {}, "statements": 1}
+    told = protection.lost(changed)
+    assert told == (
+        "0 row changes and 1 statements (changes of schemas or accounts: the list has them) in 1 transactions never "
+        "crossed."
+    )
+    assert "Reconcile" in protection.next_steps(protect(), changed, PRIMARY, DR)
+    assert protection.retired_tags(protect(), changed, NOW)["pilotlight:divergence-statements"] == "1"
 
 
 def test_a_retired_database_says_so_itself() -> None:

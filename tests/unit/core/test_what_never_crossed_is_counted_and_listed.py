@@ -181,7 +181,7 @@ def test_statements_are_listed_and_ours_are_not() -> None:
     )
     found, lines = listed([*(Statement("", text, AT) for text in ours), Statement("app", "DROP TABLE pilotlights", AT)])
     assert [line["statement"] for line in lines] == ["DROP TABLE pilotlights"]
-    assert (found.rows, found.truncated) == (0, False)
+    assert (found.rows, found.statements, found.truncated) == (0, 1, False)
 
 
 def test_what_cannot_be_decoded_is_told() -> None:

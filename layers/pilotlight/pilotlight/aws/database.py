@@ -79,7 +79,9 @@ def doors(environment: str, client: Any) -> Doors:
 def set_door(identifier: str, group: str, client: Any) -> None:
     """Put the database behind one security group. Reversible: no rule is changed.
 
-    Established connections outlive the change; ending them is the SQL side's.
+    Established connections outlive the change; ending them is the SQL side's. RDS changes groups as soon as it can in
+    any case. Asked to apply this at once, it would carry out all that is queued for the maintenance window as well,
+    with the restart that this may need (API_ModifyDBInstance, VpcSecurityGroupIds and ApplyImmediately).
 
     Raises
     ------
@@ -87,7 +89,7 @@ def set_door(identifier: str, group: str, client: Any) -> None:
         The instance is busy with something else.
     """
     try:
-        client.modify_db_instance(DBInstanceIdentifier=identifier, VpcSecurityGroupIds=[group], ApplyImmediately=True)
+        client.modify_db_instance(DBInstanceIdentifier=identifier, VpcSecurityGroupIds=[group])
     except ClientError as error:
         if faults.code(error) in _WRONG_STATE:
             raise TransientError(f"database {identifier} cannot be modified now: {error}") from error

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from pilotlight.decide import tell, traffic
-from pilotlight.decide.request import GRACEFUL, triggered
+from pilotlight.decide.request import triggered
 from pilotlight.decide.restore import SNAPSHOT, freeze_estimate
 from pilotlight.errors import PreconditionFailed
 
@@ -99,8 +99,8 @@ def start(
             # Past the point of no return the primary's database is nobody's replica: the switch has to be finished.
             return "switch"
         # A DR that was left closed is opened first, which is what a switch does that is started again. One that was
-        # killed may have closed it in part, behind an open door. By a switch that has failed by itself it was opened.
-        killed = record.lock == "held" and record.mode == GRACEFUL and record.target == primary
+        # killed may have closed it in part, behind an open door. A switch that failed by itself has opened it.
+        killed = unfinished and bool(record.frozen) and not record.promotion
         return "reopen" if closed or killed else "protect-primary"
     if unfinished and record.target == dr and record.promotion:
         raise PreconditionFailed(

@@ -117,7 +117,10 @@ def begin(
     target = request.target or dr
     planned = request.mode == GRACEFUL
     if record.lock == "held" and record.holder == execution:
-        return Begin("already-held", record, passed=planned and bool(record.promotion), insists=request.force)
+        passed, closed = planned and bool(record.promotion), planned and bool(record.frozen)
+        return Begin(
+            "already-held", record, passed=passed, interrupted=closed and not passed, insists=bool(record.insists)
+        )
     # Building a standby leaves nothing to resume for a switch.
     unfinished = record.lock != "free" and record.mode != REPROTECT
     if not unfinished and record.active_region == target:
@@ -148,6 +151,10 @@ def begin(
     promotion = record.promotion if unfinished and record.target == target else ""
     # Not the recorded active region: an earlier run may have got as far as recording the target.
     source = primary if target == dr else dr
+    # A promotion that was noted: of this region, or of one that was lost before its switch was over. That note may be
+    # dropped here; what follows from it is not.
+    goes_on = unfinished and (bool(record.promotion) or (record.insists, record.target) == (request.mode, target))
+    insists = request.force or goes_on
     taken = replace(
         record,
         epoch=record.epoch + 1,
@@ -165,15 +172,18 @@ def begin(
         failure="",
         fence="",
         promotion=promotion,
+        insists=request.mode if insists else "",
     )
     return Begin(
         "take",
         taken,
         passed=planned and bool(promotion),
         # An unplanned failover to the region that is left now may have failed to open it, after such a run.
-        interrupted=planned and unfinished and not promotion and (record.mode == GRACEFUL or record.target == source),
-        # A promotion that was noted: of this region, or of one that was lost before its switch was over.
-        insists=request.force or (unfinished and bool(record.promotion)),
+        interrupted=planned
+        and unfinished
+        and not promotion
+        and (record.mode == GRACEFUL or record.target == source or bool(record.frozen)),
+        insists=insists,
     )
 
 
@@ -201,6 +211,8 @@ def released(record: Record) -> Record:
         record,
         lock="free",
         promotion="",
+        frozen="",
+        insists="",
         cool_down_until="" if record.mode == GRACEFUL and record.started_by != ALARM else record.cool_down_until,
     )
 
@@ -247,6 +259,15 @@ def is_left_behind(record: Record, database: Database | None, doors: Doors | Non
     )
 
 
+def unknown_door(why: PreconditionFailed, identifier: str, region: str) -> PreconditionFailed:
+    """Refuse a database of which nobody knows whether an earlier switch left it: it may lack days of writes."""
+    return PreconditionFailed(
+        f"database {identifier} in {region} is no replica, and whether an earlier switch left it there is told by its "
+        f"door, which cannot be: {why}. Nothing was changed. If it is the one that has to take over, with whatever it "
+        'lacks, start again with {"force": true}.'
+    )
+
+
 def require_current(record: Record, epoch: int, execution: str) -> None:
     """Refuse a step that belongs to a switch that is over.
 
@@ -260,6 +281,18 @@ def require_current(record: Record, epoch: int, execution: str) -> None:
     raise FatalError(
         f"this step belongs to epoch {epoch} of {execution}, but the record is at epoch {record.epoch} "
         f"({record.lock}, holder {record.holder or 'none'}): it changed nothing"
+    )
+
+
+def _kept(retired: str, identifier: str, target: str) -> str:
+    """Name what is left of a replica that a re-protection has put away, and not replaced before the region was lost."""
+    if not retired:
+        return ""
+    return (
+        f"{retired} is there, with what it had when it was retired (see its tags). To take over with that, give it the "
+        f"name back (aws rds modify-db-instance --region {target} --db-instance-identifier {retired} "
+        f"--new-db-instance-identifier {identifier} --apply-immediately), wait until it is available, then "
+        f"{SAME_AGAIN}. Otherwise: "
     )
 
 
@@ -277,6 +310,7 @@ def plan(
     method: str = REPLICA,
     source_gib: int = 0,
     left_behind: bool = False,
+    retired: str = "",
     now: dt.datetime | None = None,
 ) -> Plan:
     """Say what will be done, or why it cannot be, before anything is changed.
@@ -292,6 +326,8 @@ def plan(
         Storage of the source, where that is by snapshot.
     left_behind
         Whether the database is what an earlier switch left behind, and nobody insists on it all the same.
+    retired
+        Where there is no database: the newest that lost its name, which may be the replica that was to be replaced.
     now
         Current time, to tell the image's age by.
 
@@ -305,7 +341,8 @@ def plan(
     if database is None and record.mode != GRACEFUL:
         raise PreconditionFailed(
             f"database {names['database']} does not exist in {target}: there is no replica to promote, "
-            f"and nothing was changed. Make it (start {environment}-dr-reprotect, deploy the stack in {target} if it "
+            f"and nothing was changed. {_kept(retired, names['database'], target)}"
+            f"Make it (start {environment}-dr-reprotect, deploy the stack in {target} if it "
             f"never was, or restore a snapshot under that name), then {SAME_AGAIN}."
         )
     if left_behind:

@@ -30,14 +30,24 @@ TERMINAL = (
     "storage-full",
 )
 
+# What a promotion, the switching on of backups and a new name show as pending until they are done. Whatever else is
+# pending is queued for somebody's maintenance window, days away: it holds nothing up.
+_OURS = ("BackupRetentionPeriod", "DBInstanceIdentifier")
+
+
+def under_way(database: Database) -> tuple[str, ...]:
+    """Say what of the changes that were asked for here is not done yet."""
+    return tuple(name for name in database.pending if name in _OURS)
+
 
 def is_promoted(database: Database) -> bool:
     """Whether the instance is a primary in every way RDS can tell.
 
     ``available`` alone proves nothing: right after PromoteReadReplica the status still reads ``available`` and the
-    instance is still a replica. So no source, no replication entry, and nothing pending either.
+    instance is still a replica. So no source, no replication entry, and nothing of the promotion's pending either.
     """
-    return database.status == "available" and not database.source and not database.replication and not database.pending
+    at_ease = database.status == "available" and not under_way(database)
+    return at_ease and not database.source and not database.replication
 
 
 def check(database: Database) -> None:
@@ -135,7 +145,8 @@ def is_open(
 def describe(database: Database) -> str:
     """Say in words what state the database is in."""
     if is_promoted(database):
-        return "a primary, available"
+        queued = f", with changes to {', '.join(database.pending)} queued" if database.pending else ""
+        return f"a primary, available{queued}"
     parts = [f"'{database.status}'"]
     if database.source:
         parts.append(f"still a replica of {database.source}")

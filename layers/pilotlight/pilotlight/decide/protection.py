@@ -106,7 +106,8 @@ def require_free(record: Record, running: bool, region: str) -> None:
     Raises
     ------
     PreconditionFailed
-        A switch is running, or one has asked for a promotion and did not end: only finishing it says who is active.
+        A switch is running, or one has asked for a promotion and did not end: only finishing it says who is active. Or
+        one may have left the active region closed in part, which taking the lock for something else would forget.
     """
     if record.lock == "held" and running:
         raise PreconditionFailed(
@@ -120,6 +121,13 @@ def require_free(record: Record, running: bool, region: str) -> None:
             f"the switch to {record.target} (epoch {record.epoch}, {record.mode}) did not end, and it asked for the "
             f"promotion at {record.promotion}: who is active is only known when it has. {_NOTHING} "
             f"Finish it: {_finished(record, region)}. Then start the re-protection."
+        )
+    if record.lock != "free" and record.frozen:
+        raise PreconditionFailed(
+            f"the switch to {record.target} (epoch {record.epoch}, {record.mode}) did not end, and a planned one began "
+            f"to close {record.active_region} at {record.frozen}: functions may be off, and the database closed. "
+            f"{_NOTHING} Start that switch again, with {finishing(record)} (or the failback): it opens what is closed "
+            "first. Or open it by hand, as the runbook says. Then start the re-protection."
         )
 
 
@@ -152,6 +160,7 @@ def take(record: Record, asked: Asked, region: str, execution: str, now: dt.date
         failure="",
         fence="",
         promotion="",
+        insists="",
     )
 
 
@@ -413,7 +422,7 @@ def next_retirement_move(
         The name is another's, an instance is in a state that only a person ends, or the budget is spent.
     """
     there = found is not None and must_retire(found, protection.source)
-    if not there and retired is not None and retired.status == "available" and not retired.pending:
+    if not there and retired is not None and retired.status == "available" and not promotion.under_way(retired):
         return "done"
     for instance in (found, retired):
         if instance is not None:
@@ -489,7 +498,7 @@ def next_backup_move(
     kept = found.backup_retention_days >= days and all(
         not window or window == seen for window, seen in zip(wanted, has, strict=True)
     )
-    at_ease = found.status == "available" and not found.pending
+    at_ease = found.status == "available" and not promotion.under_way(found)
     if kept and at_ease:
         return "done"
     what = f"backups of {protection.database} ({promotion.describe(found)})"
@@ -559,6 +568,7 @@ def retired_tags(protection: Protection, divergence: Json | None, now: dt.dateti
     return tags | {
         "pilotlight:divergence-transactions": str(divergence["transactions"]),
         "pilotlight:divergence-rows": str(divergence["rows"]),
+        "pilotlight:divergence-statements": str(_statements(divergence)),
     }
 
 
@@ -621,10 +631,15 @@ def crossed_all(divergence: Json | None) -> bool | None:
     """Whether everything that the old database had is in the new one; None where nobody knows."""
     if divergence is None:
         return None
-    transactions, rows = int(divergence["transactions"]), int(divergence["rows"])
+    transactions = int(divergence["transactions"])
     if divergence["listed"] and not divergence["truncated"]:
-        return rows == 0
+        return int(divergence["rows"]) == 0 and _statements(divergence) == 0
     return True if transactions == 0 else None if transactions < 0 else False
+
+
+def _statements(divergence: Json) -> int:
+    """Count the changes of schemas and accounts; what was noted before they were counted has no word of them."""
+    return int(divergence.get("statements", 0))
 
 
 def lost(divergence: Json | None) -> str:
@@ -646,9 +661,10 @@ def lost(divergence: Json | None) -> str:
     if others:
         tables += f", and {others} more tables: see the evidence"
     more = "at least " if divergence["truncated"] else ""
-    return (
-        f"{more}{divergence['rows']} row changes in {divergence['transactions']} transactions never crossed: {tables}."
-    )
+    statements = _statements(divergence)
+    also = f" and {statements} statements (changes of schemas or accounts: the list has them)" if statements else ""
+    changes = f"{divergence['rows']} row changes{also} in {divergence['transactions']} transactions"
+    return f"{more}{changes} never crossed{': ' if tables else ''}{tables}."
 
 
 def _where(divergence: Json | None) -> str:

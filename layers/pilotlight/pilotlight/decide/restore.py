@@ -174,11 +174,14 @@ def proven(proof: Json, left: Json | None) -> Json:
     Returns
     -------
     dict
-        The proof; ``proven`` also when all that is missing are rows of the server's own.
+        The proof; ``proven`` also when all that is missing is the server's own: no row, and no change of a schema.
     """
     if proof["proven"] or left is None or not proof["marker"]:
         return proof
     whole = bool(left["listed"]) and not left["truncated"]
-    if whole and left["rows"] == 0:
+    # An older function of the other region counts no statements.
+    statements = int(left.get("statements", 0))
+    if whole and left["rows"] == 0 and statements == 0:
         return proof | {"proven": True, "detail": f"{proof['missing']} transactions of the server's own are missing"}
-    return proof | {"detail": left["detail"] or f"{left['rows']} rows are missing"}
+    changes = f"{statements} statements (a schema was changed) and " if statements else ""
+    return proof | {"detail": left["detail"] or f"{changes}{left['rows']} rows are missing"}

@@ -119,7 +119,13 @@ def is_closed(source: Database, doors: Doors) -> bool:
 
 
 def require_may_open(
-    record: Record, source: str, replica: Database | None, *, answers: bool = True, restored: bool = False
+    record: Record,
+    source: str,
+    replica: Database | None,
+    *,
+    answers: bool = True,
+    restored: bool = False,
+    overtaken: bool = False,
 ) -> None:
     """Insist that opening the source makes no second writer.
 
@@ -137,12 +143,19 @@ def require_may_open(
     restored
         The switch is by snapshot, so the other database is no replica: there is none yet, or one that was restored and
         is behind its closed door, where nobody can write.
+    overtaken
+        Another execution holds the lock, and runs: what it is about to do is not in the record yet.
 
     Raises
     ------
     PreconditionFailed
         The other side is, or may be, a primary by now.
     """
+    if overtaken:
+        raise PreconditionFailed(
+            f"{source} stays as it is: another execution is running and holds the lock: {record.holder} (since "
+            f"{record.taken_at}, epoch {record.epoch}). It opens what has to be open. Wait until it has ended."
+        )
     may = record.active_region == source and not record.promotion
     if may and (not answers or restored or (replica is not None and replica.source)):
         return

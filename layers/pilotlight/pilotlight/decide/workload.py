@@ -28,6 +28,7 @@ class Change:
 
 
 UNRESERVED = -1
+_MOST_NAMED = 20
 
 
 def to_active(function: Function) -> Change:
@@ -80,6 +81,18 @@ def is_active(functions: tuple[Function, ...], region: str, waited: int, budget:
             f"(aws lambda update-event-source-mapping --region {region} --enabled --uuid …), then {SAME_AGAIN}."
         )
     return not waiting
+
+
+def not_on(functions: tuple[Function, ...]) -> str:
+    """Name the functions that are not on, or on their way to it, with all their triggers; empty if there is none."""
+    left = [
+        f"{function.name} ({_state(function)})"
+        for function in functions
+        if function.reserved_concurrency == 0
+        or any(trigger.state not in ("Enabled", "Enabling") for trigger in function.triggers)
+    ]
+    more = f", and {len(left) - _MOST_NAMED} more" if len(left) > _MOST_NAMED else ""
+    return "; ".join(left[:_MOST_NAMED]) + more
 
 
 def _state(function: Function) -> str:

@@ -50,7 +50,10 @@ _EVENTS: Final = (
 )
 # What holds rows and is not decoded: whole transactions compressed by MySQL, and rows compressed by MariaDB.
 _COMPRESSED: Final = frozenset({40, *range(166, 172)})
-_NO_CHANGE: Final = frozenset({"BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE", "XA", "START"})
+# Transactions' own words, and what a server does to itself.
+_NO_CHANGE: Final = frozenset(
+    {"ANALYZE", "BEGIN", "COMMIT", "FLUSH", "OPTIMIZE", "RELEASE", "ROLLBACK", "SAVEPOINT", "START", "XA"}
+)
 # Their text may hold a password, or what can be turned into one.
 _OF_ACCOUNTS: Final = re.compile(
     r"((CREATE|ALTER)\s+(OR\s+REPLACE\s+)?(USER|SERVER)|SET\s+PASSWORD|GRANT|CHANGE\s+(MASTER|REPLICATION))\b",

@@ -54,6 +54,7 @@ class Listing:
     transactions: int = 0
     lines: int = 0
     rows: int = 0
+    statements: int = 0
     tables: dict[str, dict[str, int]] = field(default_factory=dict)
     size: int = 0
     listed: bool = True
@@ -85,7 +86,11 @@ def position(server: Server) -> Position:
 
 
 def compare(
-    server: Server, executed: str, read: Callable[[str], Iterable[binlog.Item]], out: BinaryIO
+    server: Server,
+    executed: str,
+    read: Callable[[str], Iterable[binlog.Item]],
+    out: BinaryIO,
+    limits: Limits = Limits(),
 ) -> tuple[Divergence, int]:
     """Count and list what a server has and another, which is at ``executed``, has not.
 
@@ -99,6 +104,8 @@ def compare(
         Reads the old database's log from a position on.
     out
         Takes one JSON object a line.
+    limits
+        Where the list ends.
 
     Returns
     -------
@@ -117,7 +124,7 @@ def compare(
         return Divergence(0, listed=True), 0
     found = Listing()
     try:
-        write(found, read(executed), out)
+        write(found, read(executed), out, limits)
     except (pymysql.err.Error, ValueError, OSError) as error:
         _broken(found, server.address, error)
     if found.listed and not found.truncated and found.transactions < missing:
@@ -129,6 +136,7 @@ def compare(
     return Divergence(
         transactions=missing,
         rows=found.rows,
+        statements=found.statements,
         tables=tables,
         more_tables=len(found.tables) - len(tables),
         listed=found.listed,
@@ -175,7 +183,9 @@ def write(
             if isinstance(item, binlog.Row):
                 _count(found, item)
                 nameless = nameless or "@1" in (item.after or item.before or {})
-            elif isinstance(item, binlog.Unreadable):
+            elif isinstance(item, binlog.Statement):
+                found.statements += 1
+            else:
                 unreadable += 1
                 found.truncated = True
         if reached := _reached(found, limits, over=clock() >= until):
