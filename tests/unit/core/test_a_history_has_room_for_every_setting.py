@@ -13,6 +13,7 @@ import pytest
 from pilotlight.config import MOST
 from pilotlight.decide import decision, failover, pace
 from pilotlight.model import Budgets
+from tests.unit.core import samples
 from tests.unit.core.conftest import ROOT
 from tests.unit.core.samples import BUDGETS, DOOR, EMPTY_GROUP, HELD, IMAGE, REPLICA, SETTINGS
 
@@ -97,10 +98,10 @@ def test_a_source_whose_functions_do_not_come_on_leaves_room_for_the_switch() ->
 
 def test_a_plan_waits_as_the_arithmetic_says() -> None:
     budgets = replace(DEFAULTS, poll=1)
-    settings, names = replace(SETTINGS, budgets=budgets), {"database": "d", "group": "g", "load_balancer": "l"}
+    settings = replace(SETTINGS, budgets=budgets)
     for mode in ("ungraceful", "graceful"):
         record = replace(HELD, mode=mode)
-        planned = failover.plan(record, "dev", settings, REPLICA, IMAGE, EMPTY_GROUP, DOOR, (), names)
+        planned = failover.plan(record, "dev", settings, REPLICA, IMAGE, EMPTY_GROUP, DOOR, (), samples.NAMES)
         assert planned.poll_seconds == pace.polling(budgets, mode, "replica") > 1
 
 
