@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -458,8 +459,10 @@ class Mapping(Team):
         super().__init__()
         self.state, self.reserved = "Disabling", {"ReservedConcurrentExecutions": 0}
 
-    def get_function(self, **_: Any) -> dict[str, Any]:
-        return {}
+    meta = SimpleNamespace(region_name=DR)
+
+    def list_tags(self, **_: Any) -> dict[str, Any]:
+        return {"Tags": {}}
 
     def get_function_concurrency(self, **_: Any) -> dict[str, int]:
         return self.reserved

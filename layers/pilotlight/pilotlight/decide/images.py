@@ -393,7 +393,7 @@ def require_listed(waited: int, what: str, region: str) -> None:
         raise PreconditionFailed(
             f"{what} in {region} was asked for and is not listed after {waited} s: it was deregistered, or never came. "
             "Nothing was published, and both regions go on with the images they had. See who removes images there; the "
-            "next run makes it anew (make image, or the schedule)."
+            "next run makes it anew, by hand or by the schedule."
         )
 
 
