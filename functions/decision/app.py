@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from aws_lambda_powertools import Logger
+from botocore.exceptions import BotoCoreError, ClientError
 
 from pilotlight.aws import alarms, clients, database, executions, functions, notes, notify, parameters
 from pilotlight.config import policy_from
@@ -39,7 +40,22 @@ def make(call: Call) -> Json:
     if decision.rule == decide.PARTS_ARE_QUIET:
         # Or it would be silent when they ring.
         alarms.quieten(facts.alarm, decision.reason)
-    return _written(call, what, decision, facts, policy)
+    made = _written(call, what, decision, facts, policy)
+    again = _rings_again(decision, facts)
+    return _written(call, what, again, facts, policy) if again else made
+
+
+def _rings_again(decision: decide.Decision, facts: decide.Facts) -> decide.Decision | None:
+    """Look at alarms that were quiet once more, after it was written that this execution does not look on any more.
+
+    What they wake from now on reads that, and goes on by itself; what they woke before may have left it to this one.
+    """
+    if decision.rule not in (decide.ALARM_IS_OVER, decide.PARTS_ARE_QUIET):
+        return None
+    again = decide.rings_again(decision, facts.alarm, alarms.states(tuple({facts.alarm, *facts.alarms})))
+    if again and decision.rule == decide.PARTS_ARE_QUIET:
+        alarms.ring(facts.alarm, again.reason)
+    return again
 
 
 def confirm(call: Call) -> Json:
@@ -106,7 +122,8 @@ def _written(
     environment, names, table = call.environment, call.environment.names, call.environment.state_table
     # Whoever has answered hears of it, whoever else goes on.
     looked = _looked(call, what, decided if answer is None else None)
-    decision = decide.looking_on(decided, looked)
+    # What was told before is no news to whoever looks on, and still the answer to whoever has just said yes.
+    decision = decide.looking_on(decided, looked if answer is None else replace(looked, told=()))
     account = call.context.invoked_function_arn.split(":")[4]
     arns = {
         name: f"arn:{call.context.invoked_function_arn.split(':')[1]}:states:{environment.dr_region}:{account}"
@@ -189,7 +206,11 @@ def _facts(call: Call) -> decide.Facts:
 
 def _replica(call: Call) -> decide.Replica:
     names = call.environment.names
-    found = database.describe(names.database, clients.near("rds"))
+    try:
+        found = database.describe(names.database, clients.near("rds"))
+    except (BotoCoreError, ClientError) as error:
+        # On the day, its control plane may be busy. The next look finds it.
+        return decide.Replica(exists=False, unread=f"RDS says {type(error).__name__}: {error}")
     if found is None:
         return decide.Replica(exists=False)
     stands = decide.Replica(

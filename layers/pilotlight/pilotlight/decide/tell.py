@@ -28,13 +28,13 @@ _RESUME_PLANNED = (
 )
 _DOWN = (
     "THE SERVICE IS DOWN: {source} is closed to writers, and {target} does not serve. Nothing is lost. Open {source} "
-    "now, as the page says. Or, when what keeps it closed is mended, start the switchover again with the same input, which "
-    "opens {source} before anything else:"
+    "now, as the page says. Or, when what keeps it closed is mended, start the switchover again with the same input, "
+    "which opens {source} before anything else:"
 )
 _MAY_BE_DOWN = (
     "THE SERVICE MAY BE DOWN: {source} may be closed to writers, and {target} does not serve. Nothing is lost. Look "
-    "now. If {source} is closed, open it as the page says, or start the switchover again with the same input, which opens "
-    "{source} before anything else:"
+    "now. If {source} is closed, open it as the page says, or start the switchover again with the same input, which "
+    "opens {source} before anything else:"
 )
 _CALLED_OFF = (
     "Nothing irreversible was done: {source} stays the active region. After the repair start the switchover again "
