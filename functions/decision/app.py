@@ -121,7 +121,7 @@ def _written(
     """Put a decision with its inputs into the record and into words."""
     environment, names, table = call.environment, call.environment.names, call.environment.state_table
     # Whoever has answered hears of it, whoever else goes on.
-    looked = _looked(call, what, decided if answer is None else None)
+    looked = _looked(call, what, decided if answer is None else None, facts.now)
     # What was told before is no news to whoever looks on, and still the answer to whoever has just said yes.
     decision = decide.looking_on(decided, looked if answer is None else replace(looked, told=()))
     account = call.context.invoked_function_arn.split(":")[4]
@@ -145,9 +145,9 @@ def _written(
         "at": facts.now,
     }
     # What ends quietly is in the execution alone, and does not cover what others decided: only what it said itself.
-    if decision.outcome != "stand-down" or (
-        looked.waited and notes.read(table, "decision").get("execution") == call.execution
-    ):
+    # Nor does who only waits for another one to show that it looks on.
+    quiet = decision.outcome == "stand-down" or decision.rule == decide.LOOKED_AT_ELSEWHERE
+    if not quiet or (looked.waited and notes.read(table, "decision").get("execution") == call.execution):
         notes.write(table, "decision", made)
     logger.info("decided", what=what, outcome=decision.outcome, rule=decision.rule, reason=decision.reason)
     words = decide.told(
@@ -156,19 +156,21 @@ def _written(
     return made | {"notification": words}
 
 
-def _looked(call: Call, what: str, decided: decide.Decision | None) -> decide.Looked:
+def _looked(call: Call, what: str, decided: decide.Decision | None, now: str) -> decide.Looked:
     """Read what this execution has behind it, and where it would go on, whether another one does already.
 
     Whoever wrote last is the one that goes on: of several that begin at once, the others end at their next look.
     """
-    elsewhere = ""
+    elsewhere, since = "", False
     if decided and decided.again_seconds:
         last = notes.read(call.environment.state_table, "decision")
         other = str(last.get("execution", ""))
         if last.get("what") == what and last.get("again_seconds") and other != call.execution:
             elsewhere = other if executions.is_running(other) else ""
+            began = dt.datetime.fromisoformat(now) - dt.timedelta(seconds=call.waited)
+            since = dt.datetime.fromisoformat(str(last["at"])) > began
     before = call.payload.get("before") or {}
-    return decide.Looked(call.waited, tuple(before.get("told", ())), elsewhere)
+    return decide.Looked(call.waited, tuple(before.get("told", ())), elsewhere, since)
 
 
 def _facts(call: Call) -> decide.Facts:

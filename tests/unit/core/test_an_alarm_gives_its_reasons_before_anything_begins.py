@@ -252,7 +252,8 @@ def test_a_refusal_is_told_with_its_cause_and_the_command(
     message = "\n".join(rest)
     assert head == f"The {what} that an alarm began was refused: {said}"
     assert "Nothing was changed" in message
-    assert f"  make {what} ENVIRONMENT=prod DR_REGION=eu-central-1" in rest
+    for order in ("status", what):
+        assert f"  make {order} ENVIRONMENT=prod DR_REGION=eu-central-1" in rest
     assert rest[-1] == f"(docs/runbooks/{what}.md, {REFUSED[what]})"
 
 

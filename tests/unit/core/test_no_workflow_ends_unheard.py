@@ -210,7 +210,7 @@ def test_a_child_of_a_failback_is_stopped_with_it_but_does_not_run_out_of_time_w
     for status in ("TIMED_OUT", "FAILED"):
         said = words(FAILBACK, status, BY_HAND)
         assert "may still run" in said
-        assert "make status" in said
+        assert f"make status ENVIRONMENT=dev DR_REGION={DR}" in said
 
 
 def test_who_holds_the_lock_is_named_first() -> None:

@@ -245,13 +245,17 @@ def test_it_is_told_once_by_one_execution_and_not_for_ever() -> None:
     assert decision.looking_on(made, Looked(60, ("dr-is-cut-off",))).outcome == "tell"
     again = decision.looking_on(made, Looked(60, ("replica-still-receives",)))
     assert (again.outcome, again.rule, again.again_seconds) == ("wait", "replica-still-receives", 60)
-    other = decision.looking_on(made, Looked(elsewhere=EXECUTION))
+    # Another one that decides again may be about to end: it has a minute to show that it goes on.
+    unsure = decision.looking_on(made, Looked(elsewhere=EXECUTION))
+    assert (unsure.outcome, unsure.rule, unsure.again_seconds) == ("wait", "looked-at-elsewhere", 60)
+    other = decision.looking_on(made, Looked(elsewhere=EXECUTION, since=True))
     assert (other.outcome, other.rule, other.again_seconds) == ("stand-down", "looked-at-already", 0)
     last = decision.looking_on(made, Looked(decision.MOST_LOOKING_SECONDS, ("replica-still-receives",)))
     assert (last.outcome, last.again_seconds, last.last) == ("tell", 0, True)
     # Whoever may begin, or has to end, is held up by nobody.
     for final in (decided(LOST), decided(record(active_region=DR))):
-        assert decision.looking_on(final, Looked(10**6, elsewhere=EXECUTION)) == final
+        for since in (True, False):
+            assert decision.looking_on(final, Looked(10**6, elsewhere=EXECUTION, since=since)) == final
 
 
 def loss(beat: str, **signs: str) -> int:

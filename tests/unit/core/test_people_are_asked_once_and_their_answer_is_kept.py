@@ -378,12 +378,21 @@ def test_one_execution_looks_on_and_the_others_end_quietly(world: World) -> None
     world.running |= {f"{MACHINE}:{name}" for name in ("one", "two")}
     first = world.call("make", waited=0, before=None)
     second = world.call("make", "two", waited=0, before=None)
+    assert (second["outcome"], second["rule"]) == ("wait", "looked-at-elsewhere")
+    # It does not pass itself off for the one that looks on, and ends when that one has looked since it began.
+    assert world.note("decision")["execution"] == f"{MACHINE}:one"
+    second = world.call("make", "two", waited=60, before=second)
     assert (second["outcome"], second["rule"]) == ("stand-down", "looked-at-already")
     assert world.note("decision")["execution"] == f"{MACHINE}:one"
     # Two that began at once: whoever wrote last goes on, and the other does not cover that.
     notes.write("dev-dr-state", "decision", first | {"execution": f"{MACHINE}:two"})
     assert world.call("make", waited=60, before=first)["rule"] == "looked-at-already"
     assert world.call("make", "two", waited=60, before=first)["outcome"] == "wait"
+    # One that was about to end, and has, leaves it to whoever has waited.
+    third = world.call("make", "three", waited=0, before=None)
+    assert third["rule"] == "looked-at-elsewhere"
+    notes.write("dev-dr-state", "decision", world.note("decision") | {"again_seconds": 0})
+    assert world.call("make", "three", waited=60, before=third)["outcome"] == "tell"
     # One that is gone looks on no more.
     world.running = set()
     assert world.call("make", "three", waited=0, before=None)["outcome"] == "tell"
@@ -446,7 +455,7 @@ def test_an_alarm_that_rings_while_the_one_who_looks_on_finds_it_over_is_looked_
 
     def rings() -> None:
         world.ring(ALARM)
-        woken.append(world.call("make", "two", waited=0, before=None))
+        woken.append(world.call("make", "two", waited=60, before=None))
 
     alarms_that(world, monkeypatch, rings)
     made = world.call("make", waited=60, before=first)

@@ -42,6 +42,8 @@ OBSERVERS_PATIENCE_SECONDS = 210
 PARTS_ARE_QUIET = "parts-are-quiet"
 """A composite alarm that was set by hand, or whose parts have changed since."""
 ALARM_IS_OVER = "alarm-is-over"
+LOOKED_AT_ELSEWHERE = "looked-at-elsewhere"
+"""Another execution decides again, as it seems: it is given a minute to show it."""
 _A_REPROTECTION_RUNS = "a-reprotection-runs"
 
 
@@ -103,12 +105,14 @@ class Decision:
 class Looked:
     """What an execution that decides again has behind it: seconds waited, and the rules that the team was told of.
 
-    ``elsewhere`` names another execution that decides again about the same, empty for none.
+    ``elsewhere`` names another execution that decides again about the same, empty for none. ``since`` says whether that
+    one has decided since this one began: before, it may have been about to end.
     """
 
     waited: int = 0
     told: tuple[str, ...] = ()
     elsewhere: str = ""
+    since: bool = False
 
 
 def loss_seconds(watch: Watch | None, replica: Replica) -> int:
@@ -205,6 +209,14 @@ def looking_on(decision: Decision, looked: Looked) -> Decision:
     """
     if not decision.again_seconds:
         return decision
+    if looked.elsewhere and not looked.since:
+        return replace(
+            decision,
+            outcome="wait",
+            rule=LOOKED_AT_ELSEWHERE,
+            reason=f"{looked.elsewhere} decides again every minute, and has not done so since: {decision.reason}",
+            again_seconds=LOOK_AGAIN_SECONDS,
+        )
     if looked.elsewhere:
         return replace(
             decision,

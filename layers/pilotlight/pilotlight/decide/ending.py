@@ -78,6 +78,8 @@ def unheard(execution: str, status: str, end: End, seen: Record, environment: st
     # Whoever reads it looks first whether somebody else is at work.
     if seen.lock == "held" and seen.holder != execution:
         lines = [*lines, f"Another execution holds the lock: {seen.holder}. Let it end first (make status)."]
+    watch = tell.make("status", environment, regions[1])
+    lines = [line.replace("make status", watch) for line in lines]
     cause = [end.cause[:_LONGEST_CAUSE]] if end.cause and status == "FAILED" else []
     return {
         "kind": "ended-unheard",

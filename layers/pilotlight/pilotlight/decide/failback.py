@@ -213,8 +213,8 @@ def succeeded(planned: Json, children: Json) -> Json:
     ]
     if kept:
         parts.append(
-            f"Kept and paid for until you remove them (make retired): {', '.join(kept)}. Look first at what they hold "
-            "that the others never got"
+            f"Kept and paid for until you remove them (make retired {_where(planned)}): {', '.join(kept)}. Look "
+            "first at what they hold that the others never got"
         )
     following = " ".join(f"{number}. {part}." for number, part in enumerate(parts, 1))
     return {
