@@ -307,7 +307,7 @@ def test_when_automation_is_on_again_a_yes_fails_over_once_however_often_the_eve
     make(operator, "approve", "REASON=the region is down")
     end = operator.end_of(arn, 240)
     assert end.status == "SUCCEEDED", end.cause
-    assert end.output["outcome"] == "failed-over"
+    assert end.output["outcome"] == "failed-over", end.output["decision"]
     decision = end.output["decision"]
     assert (decision["rule"], decision["answer"]["reason"]) == ("approved", "the region is down")
     for each in triggered(operator)[before:]:
