@@ -171,15 +171,19 @@ def fail(call: Call) -> Json:
     ):
         # Overtaken, or over: the record belongs to somebody else now.
         message = f"{cause} (this was epoch {call.epoch}; the record is at epoch {seen.epoch}, {seen.lock})"
-        return {"error": name, "cause": message, "notification": tell.failed(seen, environment, dr, message, "")}
-    failed = replace(seen, lock="failed", failure=f"{name}: {cause}"[:2000])
+        told = tell.gave_way(call.execution, seen, environment, dr, f"{name}: {message}")
+        return {"error": name, "cause": message, "notification": told}
+    # The runbook's table is by the error's name.
+    named = f"{name}: {cause}"
+    failed = replace(seen, lock="failed", failure=named[:2000])
     if not store.replace(seen, failed):
         raise TransientError("the record changed while the failure was being recorded: try again")
     posture = _posture(call, failed)
     return {
         "error": name,
-        "cause": f"{cause} {posture} {tell.way_on(failed, environment)} {tell.again(failed, environment, dr)[0]}",
-        "notification": tell.failed(failed, environment, dr, cause, posture),
+        "cause": f"{cause} {posture} {tell.way_on(failed, environment, named)} "
+        f"{tell.again(failed, environment, dr, named)[0]}",
+        "notification": tell.failed(failed, environment, dr, named, posture),
     }
 
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from aws_lambda_powertools import Logger
+from botocore.exceptions import BotoCoreError, ClientError
 
 from pilotlight.aws import alarms, clients, database, executions, functions, notes, notify, parameters
 from pilotlight.config import policy_from
@@ -39,7 +40,22 @@ def make(call: Call) -> Json:
     if decision.rule == decide.PARTS_ARE_QUIET:
         # Or it would be silent when they ring.
         alarms.quieten(facts.alarm, decision.reason)
-    return _written(call, what, decision, facts, policy)
+    made = _written(call, what, decision, facts, policy)
+    again = _rings_again(decision, facts)
+    return _written(call, what, again, facts, policy) if again else made
+
+
+def _rings_again(decision: decide.Decision, facts: decide.Facts) -> decide.Decision | None:
+    """Look at alarms that were quiet once more, after it was written that this execution does not look on any more.
+
+    What they wake from now on reads that, and goes on by itself; what they woke before may have left it to this one.
+    """
+    if decision.rule not in (decide.ALARM_IS_OVER, decide.PARTS_ARE_QUIET):
+        return None
+    again = decide.rings_again(decision, facts.alarm, alarms.states(tuple({facts.alarm, *facts.alarms})))
+    if again and decision.rule == decide.PARTS_ARE_QUIET:
+        alarms.ring(facts.alarm, again.reason)
+    return again
 
 
 def confirm(call: Call) -> Json:
@@ -105,8 +121,9 @@ def _written(
     """Put a decision with its inputs into the record and into words."""
     environment, names, table = call.environment, call.environment.names, call.environment.state_table
     # Whoever has answered hears of it, whoever else goes on.
-    looked = _looked(call, what, decided if answer is None else None)
-    decision = decide.looking_on(decided, looked)
+    looked = _looked(call, what, decided if answer is None else None, facts.now)
+    # What was told before is no news to whoever looks on, and still the answer to whoever has just said yes.
+    decision = decide.looking_on(decided, looked if answer is None else replace(looked, told=()))
     account = call.context.invoked_function_arn.split(":")[4]
     arns = {
         name: f"arn:{call.context.invoked_function_arn.split(':')[1]}:states:{environment.dr_region}:{account}"
@@ -128,9 +145,9 @@ def _written(
         "at": facts.now,
     }
     # What ends quietly is in the execution alone, and does not cover what others decided: only what it said itself.
-    if decision.outcome != "stand-down" or (
-        looked.waited and notes.read(table, "decision").get("execution") == call.execution
-    ):
+    # Nor does who only waits for another one to show that it looks on.
+    quiet = decision.outcome == "stand-down" or decision.rule == decide.LOOKED_AT_ELSEWHERE
+    if not quiet or (looked.waited and notes.read(table, "decision").get("execution") == call.execution):
         notes.write(table, "decision", made)
     logger.info("decided", what=what, outcome=decision.outcome, rule=decision.rule, reason=decision.reason)
     words = decide.told(
@@ -139,19 +156,21 @@ def _written(
     return made | {"notification": words}
 
 
-def _looked(call: Call, what: str, decided: decide.Decision | None) -> decide.Looked:
+def _looked(call: Call, what: str, decided: decide.Decision | None, now: str) -> decide.Looked:
     """Read what this execution has behind it, and where it would go on, whether another one does already.
 
     Whoever wrote last is the one that goes on: of several that begin at once, the others end at their next look.
     """
-    elsewhere = ""
+    elsewhere, since = "", False
     if decided and decided.again_seconds:
         last = notes.read(call.environment.state_table, "decision")
         other = str(last.get("execution", ""))
         if last.get("what") == what and last.get("again_seconds") and other != call.execution:
             elsewhere = other if executions.is_running(other) else ""
+            began = dt.datetime.fromisoformat(now) - dt.timedelta(seconds=call.waited)
+            since = dt.datetime.fromisoformat(str(last["at"])) > began
     before = call.payload.get("before") or {}
-    return decide.Looked(call.waited, tuple(before.get("told", ())), elsewhere)
+    return decide.Looked(call.waited, tuple(before.get("told", ())), elsewhere, since)
 
 
 def _facts(call: Call) -> decide.Facts:
@@ -189,7 +208,11 @@ def _facts(call: Call) -> decide.Facts:
 
 def _replica(call: Call) -> decide.Replica:
     names = call.environment.names
-    found = database.describe(names.database, clients.near("rds"))
+    try:
+        found = database.describe(names.database, clients.near("rds"))
+    except (BotoCoreError, ClientError) as error:
+        # On the day, its control plane may be busy. The next look finds it.
+        return decide.Replica(exists=False, unread=f"RDS says {type(error).__name__}: {error}")
     if found is None:
         return decide.Replica(exists=False)
     stands = decide.Replica(

@@ -40,7 +40,7 @@ def _told_of_its_end(call: Call) -> Json:
     if seen.holder == execution and seen.lock != "free":
         cause = seen.failure
         if seen.lock == "held":
-            cause = f"the execution ended {ending.ended(status, end)} ({execution})"
+            cause = f"{tell.KILLED} {ending.ended(status, end)} ({execution})"
             store.replace(seen, replace(seen, lock="failed", failure=cause))
         return _send(call, execution, tell.failed(seen, environment.name, environment.dr_region, cause, ""))
     if not ending.is_unheard(status, ending.machine_of(execution), end):

@@ -229,7 +229,9 @@ def _tell_if_one_alone(
     call: Call, memory: detection.Memory, seen: Watch, look: detection.Round, rounds: int
 ) -> detection.Memory:
     names = call.environment.names
-    told, notification = detection.one_alone(memory, seen, look, rounds, call.environment.name)
+    told, notification = detection.one_alone(
+        memory, seen, look, rounds, call.environment.name, call.environment.dr_region
+    )
     if notification is None:
         return memory
     order = {"action": "send", "execution": call.context.function_name, "notification": notification}

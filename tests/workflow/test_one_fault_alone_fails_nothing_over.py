@@ -244,6 +244,20 @@ def test_a_failover_that_an_alarm_began_and_that_is_refused_tells_the_team(opera
     operator.lab.bring_back(PRIMARY)
 
 
+def test_what_cannot_be_decided_is_told_once_and_decided_when_it_is_put_right(operator: Operator) -> None:
+    mail = Mailbox(operator, DR, "dev-dr-notifications")
+    was = operator.set("failover-mode", "sometimes")
+    arn = lost(operator)
+    again = "Wait before deciding again"
+    operator.until(lambda: operator.entered(arn).count(again) > 1, "it is tried again")
+    told = mail.next("UNDECIDED")
+    assert "failover-mode is 'sometimes'" in told
+    assert f"\n  make failover ENVIRONMENT=dev DR_REGION={DR}\n" in told
+    operator.set("failover-mode", "manual")
+    not_failed_over(operator, arn, "manual")
+    operator.set("failover-mode", was)
+
+
 def asked(operator: Operator) -> str:
     arn = lost(operator)
     operator.until(lambda: operator.note("approval").get("execution") == arn, "the team is asked")
@@ -293,7 +307,7 @@ def test_when_automation_is_on_again_a_yes_fails_over_once_however_often_the_eve
     make(operator, "approve", "REASON=the region is down")
     end = operator.end_of(arn, 240)
     assert end.status == "SUCCEEDED", end.cause
-    assert end.output["outcome"] == "failed-over"
+    assert end.output["outcome"] == "failed-over", end.output["decision"]
     decision = end.output["decision"]
     assert (decision["rule"], decision["answer"]["reason"]) == ("approved", "the region is down")
     for each in triggered(operator)[before:]:

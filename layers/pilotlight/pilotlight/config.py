@@ -34,7 +34,7 @@ MOST: Final[Mapping[str, int]] = {
     "drain-budget-seconds": 1_200,
     "freeze-budget-seconds": 600,
     "proof-budget-seconds": 600,
-    # A switch ends after six hours, and one that ends so in its freeze cannot open the source again.
+    # A switch ends in time, and one that ends so in its freeze cannot open the source again.
     "approval-timeout-seconds": 7_200,
     "promotion-budget-seconds": 3_600,
     "compute-budget-seconds": 7_200,

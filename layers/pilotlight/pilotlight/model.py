@@ -127,7 +127,8 @@ class Watch:
     ``source_lost_since`` is when the replica was first seen without its source. ``blind_since`` says that DR could not
     reach its witnesses either: what it saw since then says nothing of the region. ``observers`` is what health checkers
     elsewhere say: ``healthy``, ``unhealthy``, or ``unknown`` where there are none. ``observed_at`` is the beginning of
-    the minute that they say it of: a loss that began later is not in it.
+    the minute that they say it of: a loss that began later is not in it. ``received_at`` is the last look at which the
+    replica had received something new; empty where its server could not be asked.
     """
 
     region: str
@@ -141,6 +142,7 @@ class Watch:
     observers: str = "unknown"
     observed_at: str = ""
     detail: str = ""
+    received_at: str = ""
 
 
 @dataclass(frozen=True, slots=True)

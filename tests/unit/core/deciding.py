@@ -16,6 +16,9 @@ SHARED = {
     "Is it looked at again?",
     "Wait before looking again",
     "Tell the team that nothing was decided",
+    "Is it tried again?",
+    "Wait before deciding again",
+    "Wait before noting the answer again",
     "Nothing could be decided",
 }
 HEAD = SHARED | set(DECIDES.values()) | set(ENDS.values())

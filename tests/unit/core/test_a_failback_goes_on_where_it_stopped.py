@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pilotlight.decide import failback, restore
+from pilotlight.decide import failback, restore, tell
 from pilotlight.errors import PreconditionFailed
 from pilotlight.model import Record
 from tests.unit.core.conftest import Context, load
@@ -194,6 +194,53 @@ def test_how_the_regions_stand_is_told_by_the_record() -> None:
     asked = dataclasses.replace(FREE, lock="failed", target=PRIMARY, promotion="noon")
     for record, told in ((asked, "no way back"), (BACK, f"{PRIMARY} is active and serves"), (FREE, "nothing irrev")):
         assert told in failback.failed(planned(), "x", child(), record)["cause"]
+
+
+THIRD = "Re-protect the DR region"
+SWITCH = "Switch over to the primary"
+
+
+def test_one_that_gave_way_to_a_failover_does_not_call_the_lost_region_active() -> None:
+    """Its third part gives way when the primary, just active again, is lost: that one is recorded as active."""
+    taken = dataclasses.replace(BACK, lock="held", mode="ungraceful", holder=EXECUTION, source=PRIMARY, target=DR)
+    told = failback.failed(planned(), THIRD, child(Error="FatalError", Cause="this step belongs to epoch 2."), taken)
+    mail = told["notification"]
+    assert mail["subject"] == "[dev] FAILBACK STOPPED: another execution is at work, see make status"
+    assert f"{EXECUTION} holds the lock" in mail["message"]
+    assert "active and serves" not in mail["message"]
+    assert f"\n  make status ENVIRONMENT=dev DR_REGION={DR}\n" in mail["message"]
+    # A child of its own that was killed is nobody else.
+    own = dataclasses.replace(taken, mode="reprotect", holder=EXECUTION.rsplit(":", 1)[0] + ":one-protect-dr")
+    told = failback.failed(planned(), THIRD, child(Status="ABORTED"), own)
+    assert "FAILBACK STOPPED: eu-west-1 is active" in told["notification"]["subject"]
+    assert "make failback" in told["notification"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "fields", "down"),
+    [
+        ({}, {"Cause": f"{tell.STILL_CLOSED} (busy): open it"}, "THE SERVICE IS DOWN"),
+        ({"promotion": "noon"}, {"Cause": "0 of 2 targets are healthy"}, "THE SERVICE IS DOWN"),
+        ({}, {"Status": "ABORTED"}, "THE SERVICE MAY BE DOWN"),
+        ({"lock": "held"}, {"Error": "States.Runtime"}, "THE SERVICE MAY BE DOWN"),
+        ({}, {"Error": "PreconditionFailed", "Cause": "the replica is missing."}, ""),
+        # A step of the switch ran out of time, and the switch opened DR again.
+        ({}, {"Error": "States.Timeout", "Cause": "no answer."}, ""),
+        ({"mode": "reprotect"}, {"Status": "ABORTED"}, ""),
+        ({"lock": "free"}, {"Status": "ABORTED"}, ""),
+    ],
+)
+def test_a_switch_that_left_dr_closed_is_told_of_by_its_parent_as_well(
+    changes: dict[str, Any], fields: dict[str, str], down: str
+) -> None:
+    record = dataclasses.replace(
+        FREE, lock="failed", mode="graceful", source=DR, target=PRIMARY, holder=f"{EXECUTION}-switch"
+    )
+    mail = failback.failed(planned(), SWITCH, child(**fields), dataclasses.replace(record, **changes))["notification"]
+    assert mail["subject"].startswith(f"[dev] {down or 'FAILBACK STOPPED'}: ")
+    assert ("is active" in mail["subject"]) is not bool(down)
+    assert len(mail["subject"]) < 90
+    assert ("nothing irreversible was done" in mail["message"]) is not bool(down)
 
 
 def test_what_is_kept_is_named_at_the_end() -> None:

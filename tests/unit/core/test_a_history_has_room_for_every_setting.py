@@ -78,6 +78,7 @@ def test_the_arithmetic_is_that_of_the_state_machine() -> None:
             *["1"] * 3,
             "5",
             "10",
+            *["60"] * 2,
             '"{% $decision.again_seconds %}"',
             *['"{% $slowly %}"'] * 3,
             *['"{% $plan.poll_seconds %}"'] * 5,
@@ -86,6 +87,14 @@ def test_the_arithmetic_is_that_of_the_state_machine() -> None:
     assert f"$ceil($plan.budgets.snapshot / {pace.SNAPSHOT_LOOKS})" in text
     longest = decision.MOST_LOOKING_SECONDS / decision.LISTEN_AGAIN_SECONDS * pace.EVENTS_A_LOOK
     assert longest <= pace._DECIDING
+    # As often as it is tried where nothing can be decided, each attempt leaves three events.
+    states = machine("failover")["States"]
+    (retry,) = states["Decide whether to fail over"]["Retry"]
+    (again,) = states["Tell the team that nothing was decided"]["Retry"]
+    attempts = retry["MaxAttempts"] + 1 + again["MaxAttempts"] + 1
+    assert 3 * attempts + 2 * 2 + 2 + 2 <= pace.EVENTS_UNDECIDED
+    most = decision.MOST_LOOKING_SECONDS / states["Wait before deciding again"]["Seconds"] * pace.EVENTS_UNDECIDED
+    assert most <= pace._DECIDING
 
 
 def test_a_source_whose_functions_do_not_come_on_leaves_room_for_the_switch() -> None:
@@ -120,7 +129,9 @@ def test_a_frozen_source_is_opened_before_its_switch_runs_out_of_time() -> None:
 
 def test_what_an_answer_begins_is_over_before_its_switch_runs_out_of_time() -> None:
     ends = machine("failover")["TimeoutSeconds"]
-    assert MOST["approval-timeout-seconds"] + most("drain") + brought_up() <= ends
+    # It may have looked on for hours before it asked.
+    looking = decision.MOST_LOOKING_SECONDS + MOST["approval-timeout-seconds"]
+    assert looking + most("drain") + brought_up() <= ends
     assert most("freeze") + most("proof") + brought_up() <= ends
 
 

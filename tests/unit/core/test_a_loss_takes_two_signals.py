@@ -10,8 +10,9 @@ import pytest
 from pilotlight.decide import detection
 from pilotlight.decide.detection import Memory
 from pilotlight.model import Answer, Following, Measure, Observed
+from tests.unit.core.conftest import ROOT
 from tests.unit.core.looks import BROKEN, LOST, REPLICATES, SILENT, UNKNOWN, WELL, at, look
-from tests.unit.core.samples import PROMOTED, REPLICA
+from tests.unit.core.samples import DR, PROMOTED, REPLICA
 
 SEEN = Memory(received=REPLICATES.received, received_at=at(0))
 BROKEN_IN_RDS = dataclasses.replace(REPLICA, replication="error", replication_normal=False)
@@ -145,12 +146,17 @@ def told_over(looks: list[detection.Round], rounds: int = 4) -> list[tuple[int, 
     for number, one in enumerate(looks):
         watch = detection.watched(watch, one)
         memory = detection.counted(memory, one)
-        memory, said = detection.one_alone(memory, watch, one, rounds, "dev")
+        memory, said = detection.one_alone(memory, watch, one, rounds, "dev", DR)
         if said:
             found.append((number, said["kind"]))
             assert len(said["subject"]) <= 100
             assert "dev" in said["subject"]
             assert one.source.detail in said["message"]
+            *_, command, page = said["message"].splitlines()
+            order = "failover" if said["kind"].startswith("primary-unreachable") else "status"
+            assert command == f"  make {order} ENVIRONMENT=dev DR_REGION={DR}"
+            path, heading = page.strip("()").split(", ")
+            assert f"\n## {heading}\n" in (ROOT / path).read_text()
     return found
 
 

@@ -33,16 +33,36 @@ CAUSES = {
 }
 
 
-def message_of(state: str, what: str, machine: dict[str, Any], cause: str) -> str:
-    """Evaluate the message of a state that tells of an error, as Step Functions does."""
-    told = machine["States"][state]["Arguments"]["Payload"]["notification"]["message"]
+def notification_of(state: str, what: str, machine: dict[str, Any], cause: str, **given: Any) -> dict[str, str]:
+    """Evaluate what a state sends that tells of an error, as Step Functions does; with ``to``, whose incident it is."""
+    payload = machine["States"][state]["Arguments"]["Payload"]
     name = f"prod-dr-{what}"
     execution = f"arn:aws:states:eu-central-1:123456789012:execution:{name}:one"
-    expression = Jsonata(told.removeprefix("{%").removesuffix("%}"))
-    expression.assign("error", {"Error": "States.Timeout", "Cause": cause})
-    expression.assign("states", {"context": {"StateMachine": {"Name": name}, "Execution": {"Id": execution}}})
-    expression.register_lambda("parse", json.loads)
-    return str(expression.evaluate({}))
+    trigger = {"alarm": f"prod-dr-wakes-{what}", "at": "noon"}
+    known = {
+        "error": {"Error": "States.Timeout", "Cause": cause},
+        "decision": {"incident": "the incident"},
+        "states": {
+            "context": {"StateMachine": {"Name": name}, "Execution": {"Id": execution, "Input": {"trigger": trigger}}}
+        },
+        **given,
+    }
+
+    def evaluated(text: str) -> str:
+        if not text.startswith("{%"):
+            return text
+        expression = Jsonata(text.removeprefix("{%").removesuffix("%}"))
+        for variable, value in known.items():
+            expression.assign(variable, value)
+        expression.register_lambda("parse", json.loads)
+        return str(expression.evaluate({}))
+
+    told = {key: evaluated(text) for key, text in payload["notification"].items()}
+    return told | {"to": evaluated(payload["execution"])}
+
+
+def message_of(state: str, what: str, machine: dict[str, Any], cause: str, **given: Any) -> str:
+    return notification_of(state, what, machine, cause, **given)["message"]
 
 
 def targets(state: dict[str, Any]) -> set[str]:
@@ -173,7 +193,38 @@ def test_what_cannot_be_decided_is_told_and_changes_nothing(what: str, machine: 
         if state.get("Arguments", {}).get("FunctionName") == "${DecisionFunctionArn}":
             assert state["Catch"][-1]["ErrorEquals"] == ["States.ALL"], name
             assert state["Catch"][-1]["Next"] == "Tell the team that nothing was decided", name
-    assert targets(machine["States"]["Tell the team that nothing was decided"]) == {"Nothing could be decided"}
+    assert targets(machine["States"]["Tell the team that nothing was decided"]) == {"Is it tried again?"}
+
+
+def seconds_ago(expression: str, seconds: float) -> Any:
+    began = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=seconds)
+    found = Jsonata(expression.removeprefix("{%").removesuffix("%}"))
+    found.assign("states", {"context": {"Execution": {"StartTime": began.isoformat().replace("+00:00", "Z")}}})
+    return found.evaluate({})
+
+
+@both
+def test_what_cannot_be_decided_is_tried_again_for_as_long_as_a_no_is(what: str, machine: dict[str, Any]) -> None:
+    """The alarm rings once, and on the day DR's own APIs throttle; or a setting is put right a minute later."""
+    states = machine["States"]
+    for name in (DECIDES[what], "Ask the team", "Take note of the answer"):
+        assigned = states[name]["Catch"][-1]["Assign"]
+        assert assigned["error"] == "{% $states.errorOutput %}"
+        again = "note" if name == "Take note of the answer" else "decide"
+        most = decision.MOST_LOOKING_SECONDS
+        assert [seconds_ago(assigned["undecided"], most + more) for more in (-5, 5)] == [again, "last"], name
+    fork = states["Is it tried again?"]
+    assert [(choice["Condition"], choice["Next"]) for choice in fork["Choices"]] == [
+        ("{% $undecided = 'last' %}", "Nothing could be decided"),
+        ("{% $undecided = 'note' %}", "Wait before noting the answer again"),
+    ]
+    assert fork["Default"] == "Wait before deciding again"
+    # Who has answered is not asked again, and a no stays a no.
+    for wait, goes_on in (
+        ("Wait before deciding again", DECIDES[what]),
+        ("Wait before noting the answer again", "Take note of the answer"),
+    ):
+        assert (states[wait]["Seconds"], states[wait]["Next"]) == (decision.LOOK_AGAIN_SECONDS, goes_on)
 
 
 @both
@@ -202,7 +253,8 @@ def test_a_refusal_is_told_with_its_cause_and_the_command(
     message = "\n".join(rest)
     assert head == f"The {what} that an alarm began was refused: {said}"
     assert "Nothing was changed" in message
-    assert f"  make {what} ENVIRONMENT=prod DR_REGION=eu-central-1" in rest
+    for order in ("status", what):
+        assert f"  make {order} ENVIRONMENT=prod DR_REGION=eu-central-1" in rest
     assert rest[-1] == f"(docs/runbooks/{what}.md, {REFUSED[what]})"
 
 
@@ -211,10 +263,45 @@ def test_a_refusal_is_told_with_its_cause_and_the_command(
 def test_what_could_not_be_decided_is_told_with_its_cause(
     what: str, machine: dict[str, Any], cause: str, said: str
 ) -> None:
-    message = message_of("Tell the team that nothing was decided", what, machine, cause)
-    head, _, rest = message.partition("\n\n")
-    assert head == f"An alarm woke the {what}, and it could not be decided whether to begin: {said}"
-    assert rest.startswith("Nothing was changed. ")
+    for undecided, goes_on in (
+        ("decide", "tried again every minute, until three hours"),
+        ("last", "nothing starts by itself any more"),
+    ):
+        told = notification_of("Tell the team that nothing was decided", what, machine, cause, undecided=undecided)
+        head, _, rest = told["message"].partition("\n\n")
+        assert head == f"An alarm woke the {what}, and it could not be decided whether to begin: {said}"
+        assert rest.startswith("Nothing was changed. ")
+        assert goes_on in rest
+        lines = rest.splitlines()
+        assert lines[-2] == f"  make {what} ENVIRONMENT=prod DR_REGION=eu-central-1"
+        path, heading = lines[-1].strip("()").split(", ")
+        assert f"# {heading}\n" in (ROOT / path).read_text()
+        assert told["to"] == f"prod-dr-wakes-{what}-noon"
+
+
+@both
+def test_a_reason_is_told_once_and_the_last_word_once_more(what: str, machine: dict[str, Any]) -> None:
+    def kind(cause: str, name: str = "PreconditionFailed", undecided: str = "decide") -> str:
+        error = {"Error": name, "Cause": cause}
+        state = "Tell the team that nothing was decided"
+        return notification_of(state, what, machine, "", error=error, undecided=undecided)["kind"]
+
+    def wrong(parameter: str, request: int) -> str:
+        return json.dumps({"errorMessage": f"{parameter} is wrong", "requestId": f"{request}"})
+
+    # One that is not put right in a minute; another one; and what is worded anew each time.
+    assert kind(wrong("failover-mode", 1)) == kind(wrong("failover-mode", 2)) != kind(wrong("approval-default", 3))
+    assert kind("a", "TransientError") == kind("b", "TransientError") != kind("a", "States.Timeout")
+    assert kind("a", "TransientError", "last") != kind("a", "TransientError")
+
+
+@both
+def test_mails_of_the_workflow_are_found_by_the_environment(what: str, machine: dict[str, Any]) -> None:
+    for state, said in (
+        ("Tell the team that nothing was decided", f"[prod] {what} UNDECIDED: it is tried again"),
+        (TELLS_OF_A_REFUSAL, f"[prod] {what} REFUSED: a person has to start it"),
+    ):
+        assert notification_of(state, what, machine, "", undecided="decide")["subject"] == said
 
 
 @both

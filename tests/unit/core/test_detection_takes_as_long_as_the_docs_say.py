@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pilotlight.decide import detection
+from pilotlight.decide import decision, detection
 from pilotlight.decide.detection import Memory
 from tests.template.templates import MAIN, TEMPLATES
 from tests.unit.core.conftest import ROOT
@@ -42,10 +42,14 @@ class Choice:
 
 # The rows of the guide.
 ROW = re.compile(
-    r"^\| (\d+) \| (\d+) s \| (\d+) of (\d+) \| (\d+) s \| (\d+) s \| (\d+) s \| ([\d.,]+) \|", re.MULTILINE
+    r"^\| (\d+) \| (\d+) s \| (\d+) of (\d+) \| (\d+) s \| (\d+) s \| (\d+) s \| ([\d.,]+) \| (\d+) s \|", re.MULTILINE
 )
 ROWS = {
-    Choice(*(int(part) for part in found[:4])): (*(int(part) for part in found[4:7]), float(found[7].replace(",", "")))
+    Choice(*(int(part) for part in found[:4])): (
+        *(int(part) for part in found[4:7]),
+        float(found[7].replace(",", "")),
+        int(found[8]),
+    )
     for found in ROW.findall(GUIDE)
 }
 
@@ -114,6 +118,39 @@ def worst(choice: Choice, kind: Callable[..., tuple[Memory, float]]) -> float:
     return max(detected(choice, kind, loss, float("inf"), phase) for loss, phase in moments(choice))
 
 
+def following(kind: Callable[..., tuple[Memory, float]], moment: float, loss: float) -> Following:
+    """Say what the replica's server tells at a moment, of a loss that lasts."""
+    gone = moment >= loss
+    received = f"log:{(loss if gone else moment) // BEAT}"
+    return dataclasses.replace(REPLICATES, received=received, source_connected=not (gone and kind is reset))
+
+
+def estimated(choice: Choice, kind: Callable[..., tuple[Memory, float]], loss: float, phase: float) -> int:
+    """Seconds of writes that count as lost, of a region that goes at once, when both signs have been there for long."""
+    memory, seen = Memory(), None
+    for number in range(int((loss + 180) * choice.looks / 60)):
+        moment = phase + number * 60 / choice.looks
+        # A look is noted when it is over.
+        noted = moment + (LOOK if moment >= loss else 0)
+        memory = detection.heard(memory, following(kind, moment, loss), at(noted))
+        source = detection.source(memory, following(kind, moment, loss), REPLICA, at(noted))
+        shallow = {"shallow": SILENT} if moment >= loss else {}
+        seen = detection.watched(seen, look(noted, source=source, **shallow))
+    beat = loss // BEAT * BEAT
+    return decision.loss_seconds(seen, decision.Replica(True, is_replica=True, heartbeat_at=at(beat)))
+
+
+@cache
+def estimates(choice: Choice) -> list[tuple[int, int]]:
+    """Seconds that are written after the last beat, and seconds that count as lost, however looks and beats lie."""
+    return [
+        (loss % BEAT, estimated(choice, kind, loss, phase))
+        for kind in (reset, silent)
+        for loss in range(120, 120 + BEAT)
+        for phase in range(60 // choice.looks)
+    ]
+
+
 @cache
 def shortest(choice: Choice) -> int:
     """The shortest interruption of both ways at once that can be taken for a loss."""
@@ -167,7 +204,7 @@ def test_the_alarms_are_the_ones_that_are_played_through() -> None:
 
 @pytest.mark.parametrize("choice", ROWS, ids=str)
 def test_a_loss_is_seen_as_soon_as_the_guide_says(choice: Choice) -> None:
-    refused, silence, harmless, alone = ROWS[choice]
+    refused, silence, harmless, alone, _ = ROWS[choice]
     assert round(worst(choice, reset)) == refused
     assert round(worst(choice, silent)) == silence
     assert shortest(choice) == harmless
@@ -179,3 +216,18 @@ def test_with_the_defaults_a_loss_is_seen_within_ninety_seconds() -> None:
     assert default == Choice(4, 30, 2, 3)
     assert worst(default, reset) <= 90
     assert worst(default, silent) <= 90
+
+
+@pytest.mark.parametrize("choice", ROWS, ids=str)
+def test_no_more_counts_as_lost_than_the_guide_says_and_never_less_than_is(choice: Choice) -> None:
+    *_, most = ROWS[choice]
+    assert max(counts for _, counts in estimates(choice)) == most
+    assert all(counts >= lost for lost, counts in estimates(choice))
+
+
+def test_with_the_default_limit_a_region_that_goes_at_once_is_asked_about_by_nobody_who_looks_twice_a_minute() -> None:
+    limit = MAIN["Parameters"]["MaxDataLossSeconds"]["Default"]
+    over = {choice for choice in ROWS if ROWS[choice][-1] > limit}
+    assert {choice.looks for choice in over} == {1}
+    assert "With one look a minute set `MaxDataLossSeconds` to 75" in GUIDE
+    assert max(ROWS[choice][-1] for choice in over) <= 75

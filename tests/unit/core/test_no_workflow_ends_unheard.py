@@ -33,6 +33,11 @@ REPROTECTION = f"arn:aws:states:{DR}:123456789012:execution:dev-dr-reprotect:one
         ("FAILED", replace(OWN, error="States.QueryEvaluationError"), False),
         ("FAILED", replace(OWN, state="Failback stopped without a word", wordless=True), True),
         ("FAILED", replace(OWN, state="Refused", wordless=True), False),
+        # What an alarm began has nobody who reads the answer, and the mail of it could not be sent.
+        ("FAILED", replace(OWN, state="Refused", wordless=True, asked=TRIGGER), True),
+        ("FAILED", replace(OWN, state="Failback refused", wordless=True, asked=TRIGGER), True),
+        ("FAILED", replace(OWN, state="Refused", wordless=True, asked=None), True),
+        ("FAILED", replace(OWN, state="Refused", asked=TRIGGER), False),
         ("FAILED", replace(DIED, error="States.DataLimitExceeded"), True),
         ("FAILED", replace(DIED, error="The25000thEvent"), True),
         # The history could not be read: the error decides.
@@ -59,12 +64,20 @@ def test_what_is_everybodys_is_told_of_whoever_stopped_it(machine: str) -> None:
 def _states(machine: str) -> Iterator[tuple[str, str, dict[str, Any], bool]]:
     """Yield each way into a Fail state: the state, where it leads, its definition, and whether by its Catch."""
     states = json.loads((ROOT / f"statemachine/{machine}.asl.json").read_text())["States"]
-    fails = {name for name, state in states.items() if state["Type"] == "Fail"}
+
+    def fails(name: str | None) -> Iterator[str]:
+        """Name the Fail states that a way leads to, at once or by choices: those are no step."""
+        state = states.get(name, {"Type": ""})
+        if state["Type"] == "Fail":
+            yield str(name)
+        elif state["Type"] == "Choice":
+            for way in (state.get("Default"), *(choice["Next"] for choice in state["Choices"])):
+                yield from fails(way)
+
     for name, state in states.items():
-        ways = [(state.get("Next"), False), (state.get("Default"), False)]
-        ways += [(choice["Next"], False) for choice in state.get("Choices", ())]
-        ways += [(caught["Next"], True) for caught in state.get("Catch", ())]
-        yield from ((name, str(way), state, by_catch) for way, by_catch in ways if way in fails)
+        if state["Type"] != "Choice":
+            ways = [(state.get("Next"), False), *((caught["Next"], True) for caught in state.get("Catch", ()))]
+            yield from ((name, fail, state, by_catch) for way, by_catch in ways for fail in fails(way))
 
 
 @pytest.mark.parametrize("machine", ["failover", "reprotect", "failback", "image"])
@@ -117,6 +130,9 @@ TOLD = [
             [("ExecutionFailed", ""), ("ChoiceStateEntered", "Is it?"), ("TaskFailed", "")],
             ("Is it?", False, True),
         ),
+        # A choice between them is no step: it tells nobody.
+        ([*TOLD[:2], ("ChoiceStateEntered", "Is it?"), ("TaskFailed", "")], ("Failback stopped", True, True)),
+        ([*TOLD[:2], ("ChoiceStateEntered", "Is it?"), ("TaskSucceeded", "")], ("Failback stopped", True, False)),
         # Asked before its end is written down: what comes last may not be the last.
         (TOLD[1:], ("Failback stopped", None, False)),
         ([("ExecutionFailed", "")], ("", None, False)),
@@ -162,6 +178,15 @@ def test_the_message_has_the_command_to_go_on(execution: str, status: str, end: 
     assert execution in said
 
 
+def test_a_failback_that_an_alarm_began_is_not_started_with_the_same_input() -> None:
+    trigger = {"trigger": {"alarm": "dev-dr-primary-ready", "at": "now", "event": "e"}}
+    said = words(FAILBACK, "ABORTED", End(asked=trigger))
+    assert "same input" not in said
+    assert "nothing was changed, and what it asked can be answered no more" in said
+    assert f"\n  make failback ENVIRONMENT=dev DR_REGION={DR}\n" in said
+    assert "same input" in words(FAILBACK, "ABORTED", BY_HAND)
+
+
 def test_a_failback_by_snapshot_goes_on_by_snapshot() -> None:
     assert f"make failback ENVIRONMENT=dev DR_REGION={DR} METHOD=snapshot\n" in words(
         FAILBACK, "TIMED_OUT", End(asked={"method": "snapshot"})
@@ -185,7 +210,7 @@ def test_a_child_of_a_failback_is_stopped_with_it_but_does_not_run_out_of_time_w
     for status in ("TIMED_OUT", "FAILED"):
         said = words(FAILBACK, status, BY_HAND)
         assert "may still run" in said
-        assert "make status" in said
+        assert f"make status ENVIRONMENT=dev DR_REGION={DR}" in said
 
 
 def test_who_holds_the_lock_is_named_first() -> None:

@@ -14,8 +14,10 @@ from pilotlight.decide import decision, detection
 from pilotlight.decide import failover as lock
 from pilotlight.decide.decision import Decision, Facts, Looked, Replica
 from pilotlight.decide.detection import Source
+from pilotlight.errors import PreconditionFailed
 from pilotlight.model import Automation, Policy, Record, Request, Watch
 from tests.unit.core import looks
+from tests.unit.core.conftest import ROOT
 from tests.unit.core.samples import DR, EXECUTION, PRIMARY
 
 ALARM = "dev-dr-primary-lost"
@@ -95,6 +97,8 @@ def test_a_primary_that_is_lost_by_both_signs_is_failed_over() -> None:
         (record(cool_down_until="2026-11-25T10:30:00+00:00"), "tell", "cool-down"),
         (but(replica=Replica(exists=False)), "tell", "no-replica"),
         (replica(promotable=False), "tell", "no-replica"),
+        # RDS may be as busy as everything else on the day.
+        (but(replica=Replica(exists=False, unread="Throttling")), "tell", "replica-unknown"),
         # Promoted, restored or left behind by whoever: nothing unfinished says that it may take over.
         (replica(is_replica=False), "tell", "no-replica"),
         (but(watch=None), "ask", "loss-unknown"),
@@ -121,6 +125,15 @@ def test_a_cool_down_that_is_over_or_belongs_to_an_unfinished_switch_stops_nothi
     assert decided(record(cool_down_until="2026-11-25T10:00:00+00:00")).outcome == "go"
     unfinished = record(cool_down_until="2026-11-25T10:30:00+00:00", lock="failed", target=DR, source=PRIMARY)
     assert decided(unfinished).outcome == "go"
+
+
+def test_a_cool_down_holds_wherever_the_lock_would_ask_for_it() -> None:
+    """Else a mail says that it begins, and the lock refuses it: who builds a standby leaves nothing unfinished."""
+    cooling = dataclasses.replace(REBUILDING, cool_down_until="2026-11-25T10:30:00+00:00")
+    for held in (cooling, dataclasses.replace(cooling, lock="failed")):
+        assert decided(but(record=held, holder_running=True)).rule == "cool-down"
+        with pytest.raises(PreconditionFailed, match="cool-down"):
+            lock.begin(held, Request(target=DR), "another", True, (PRIMARY, DR), dt.datetime.fromisoformat(LOST.now), 0)
 
 
 REBUILDING = Record(PRIMARY, 4, "held", EXECUTION, source=PRIMARY, target=DR, mode="reprotect")
@@ -215,6 +228,7 @@ def test_nobody_waits_for_observers_in_order_to_ask() -> None:
         (replica(receives=True), 60),
         (but(automation=Automation(on=False)), 60),
         (but(replica=Replica(exists=False)), 60),
+        (but(replica=Replica(exists=False, unread="Throttling")), 60),
         # An alarm that comes and goes; and what only a person changes.
         (record(cool_down_until="2026-11-25T10:30:00+00:00"), 0),
         (but(alarms=RINGING | {ALARM: "OK"}), 0),
@@ -231,13 +245,17 @@ def test_it_is_told_once_by_one_execution_and_not_for_ever() -> None:
     assert decision.looking_on(made, Looked(60, ("dr-is-cut-off",))).outcome == "tell"
     again = decision.looking_on(made, Looked(60, ("replica-still-receives",)))
     assert (again.outcome, again.rule, again.again_seconds) == ("wait", "replica-still-receives", 60)
-    other = decision.looking_on(made, Looked(elsewhere=EXECUTION))
+    # Another one that decides again may be about to end: it has a minute to show that it goes on.
+    unsure = decision.looking_on(made, Looked(elsewhere=EXECUTION))
+    assert (unsure.outcome, unsure.rule, unsure.again_seconds) == ("wait", "looked-at-elsewhere", 60)
+    other = decision.looking_on(made, Looked(elsewhere=EXECUTION, since=True))
     assert (other.outcome, other.rule, other.again_seconds) == ("stand-down", "looked-at-already", 0)
     last = decision.looking_on(made, Looked(decision.MOST_LOOKING_SECONDS, ("replica-still-receives",)))
     assert (last.outcome, last.again_seconds, last.last) == ("tell", 0, True)
     # Whoever may begin, or has to end, is held up by nobody.
     for final in (decided(LOST), decided(record(active_region=DR))):
-        assert decision.looking_on(final, Looked(10**6, elsewhere=EXECUTION)) == final
+        for since in (True, False):
+            assert decision.looking_on(final, Looked(10**6, elsewhere=EXECUTION, since=since)) == final
 
 
 def loss(beat: str, **signs: str) -> int:
@@ -271,6 +289,25 @@ def test_the_loss_is_from_the_last_beat_to_the_moment_both_signs_were_there(
 ) -> None:
     signs = {"failing_since": failing, "source_lost_since": lost}
     assert loss(beat, **{name: at and moment(at) for name, at in signs.items()}) == seconds
+
+
+@pytest.mark.parametrize(
+    ("failing", "lost", "received", "seconds"),
+    [
+        # Seen to be silent by the second look of two that are a minute apart: half of that minute is nobody's loss.
+        ("10:01:00", "10:02:00", "10:01:00", 50),
+        ("10:00:15", "10:01:00", "10:00:12", 5),
+        # Its connection broke, which was seen at once: nothing is taken off for a silence that nobody waited for.
+        ("10:00:00", "10:00:40", "10:00:38", 28),
+        # One that answers again may have been written to: what was seen counts.
+        ("", "10:00:40", "10:00:12", 30),
+    ],
+)
+def test_the_source_counts_as_lost_from_what_the_replica_received_last(
+    failing: str, lost: str, received: str, seconds: int
+) -> None:
+    signs = {"failing_since": failing, "source_lost_since": lost, "received_at": received}
+    assert loss("10:00:10", **{name: at and moment(at) for name, at in signs.items()}) == seconds
 
 
 def test_a_primary_that_answers_again_may_have_been_written_to_until_then() -> None:
@@ -471,6 +508,30 @@ def test_going_back_is_nothing_urgent(facts: Facts, mode: str, outcome: str, rul
     assert (made.outcome, made.rule) == (outcome, rule)
 
 
+@pytest.mark.parametrize(
+    ("mode", "outcome", "rule"),
+    [
+        ("automatic", "tell", "a-reprotection-runs"),
+        ("approval", "tell", "a-reprotection-runs"),
+        ("manual", "stand-down", "a-switch-runs"),
+    ],
+)
+def test_who_waits_for_the_primary_hears_that_a_standby_is_being_built(mode: str, outcome: str, rule: str) -> None:
+    """The alarm rings once: when the standby is there, nobody else takes the way back."""
+    building = Record(DR, 4, "held", EXECUTION, mode="reprotect")
+    facts, wants = dataclasses.replace(BACK, record=building, holder_running=True), mode
+    policy = dataclasses.replace(POLICY, failback=wants)
+    made = decision.failback(facts, policy, PRIMARY, DR)
+    assert (made.outcome, made.rule) == (outcome, rule)
+    over = dataclasses.replace(facts, alarms={READY: "OK"})
+    assert decision.failback(over, policy, PRIMARY, DR).outcome == "stand-down"
+    # A yes begins nothing that would be refused.
+    assert answered(facts, YES, policy, "failback").outcome == "tell"
+    if rule == "a-reprotection-runs":
+        message = told(made, facts, what="failback")["message"]
+        assert f"go back, when it has ended:\n    make failback ENVIRONMENT=dev DR_REGION={DR}" in message
+
+
 def test_a_yes_to_going_back_overrules_what_people_were_told_and_silence_does_not() -> None:
     off = dataclasses.replace(BACK, automation=Automation(on=False))
     unfinished = dataclasses.replace(BACK, record=Record(DR, 4, "failed", failure="?"))
@@ -522,6 +583,22 @@ def test_people_are_told_what_is_known_and_what_to_type(facts: Facts) -> None:
     assert does[made.outcome] in words["message"]
     assert ("Nothing was changed" in words["message"]) == (made.outcome == "tell")
     assert "\n\n\n" not in words["message"]
+
+
+@pytest.mark.parametrize(
+    ("facts", "page"),
+    [
+        (LOST, "docs/runbooks/failover.md, 3. Watch"),
+        (watch(observers="healthy"), "docs/runbooks/failover.md, Ask the team"),
+        (replica(receives=True), "docs/decision.md, The rules, in their order"),
+    ],
+)
+def test_a_mail_ends_with_the_page_that_says_more(facts: Facts, page: str) -> None:
+    for what in ("failover", "failback"):
+        named = page.replace("failover", what)
+        assert told(decided(facts), facts, what=what)["message"].splitlines()[-1] == f"({named})"
+        path, heading = named.split(", ", 1)
+        assert f"# {heading}\n" in (ROOT / path).read_text()
 
 
 def test_a_question_says_until_when_and_what_happens_otherwise() -> None:

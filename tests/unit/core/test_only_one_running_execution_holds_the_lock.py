@@ -57,6 +57,21 @@ def test_a_running_holder_is_named_to_whoever_comes_second() -> None:
     assert EXECUTION in str(refused.value)
 
 
+def test_an_alarm_that_is_delivered_twice_leaves_the_lock_to_the_quicker_one() -> None:
+    first = begin(FREE, execution=OTHER, automatic=True)
+    second = begin(first.record, running=True, automatic=True)
+    assert (second.outcome, second.record) == ("a-switch-runs", first.record)
+    # Of a person's failover, too. A planned one fails where its source is lost, and somebody has to start this then.
+    assert begin(HELD, execution=OTHER, running=True, automatic=True).outcome == "a-switch-runs"
+    with pytest.raises(PreconditionFailed, match="holds the lock"):
+        begin(replace(HELD, mode="graceful"), execution=OTHER, running=True, automatic=True)
+    with pytest.raises(PreconditionFailed, match="holds the lock"):
+        planned(HELD, running=True, automatic=True)
+    # One that runs no more is taken over, and who builds a standby gives way.
+    assert begin(HELD, execution=OTHER, automatic=True).outcome == "take"
+    assert begin(replace(HELD, mode="reprotect"), execution=OTHER, running=True, automatic=True).outcome == "take"
+
+
 @pytest.mark.parametrize("left", [HELD, replace(HELD, lock="failed")])
 def test_a_dead_or_failed_holder_is_taken_over_under_a_new_epoch(left: Record) -> None:
     taken = begin(left, execution=OTHER)
@@ -97,8 +112,8 @@ def test_that_a_database_which_was_left_behind_may_take_over_is_known_until_the_
     """Of a region that was lost past its point of no return, or by force: the first start is told, and is killed. Those
     after it have to say nothing."""
     lost = replace(PASSED, active_region=DR, source=DR, target=PRIMARY)
-    for left, said in ((lost, {"automatic": True}), (replace(lost, promotion=""), {"force": True})):
-        first = begin(left, **said)
+    for left, by_alarm in ((lost, True), (replace(lost, promotion=""), False)):
+        first = begin(left, automatic=by_alarm, force=not by_alarm)
         assert (first.outcome, first.insists, first.record.promotion) == ("take", True, "")
         # Its answer did not arrive; it was killed; the next one was killed as well.
         assert begin(first.record).insists

@@ -9,6 +9,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from pilotlight.aws import notes
 from pilotlight.aws.record import Store
@@ -377,12 +378,21 @@ def test_one_execution_looks_on_and_the_others_end_quietly(world: World) -> None
     world.running |= {f"{MACHINE}:{name}" for name in ("one", "two")}
     first = world.call("make", waited=0, before=None)
     second = world.call("make", "two", waited=0, before=None)
+    assert (second["outcome"], second["rule"]) == ("wait", "looked-at-elsewhere")
+    # It does not pass itself off for the one that looks on, and ends when that one has looked since it began.
+    assert world.note("decision")["execution"] == f"{MACHINE}:one"
+    second = world.call("make", "two", waited=60, before=second)
     assert (second["outcome"], second["rule"]) == ("stand-down", "looked-at-already")
     assert world.note("decision")["execution"] == f"{MACHINE}:one"
     # Two that began at once: whoever wrote last goes on, and the other does not cover that.
     notes.write("dev-dr-state", "decision", first | {"execution": f"{MACHINE}:two"})
     assert world.call("make", waited=60, before=first)["rule"] == "looked-at-already"
     assert world.call("make", "two", waited=60, before=first)["outcome"] == "wait"
+    # One that was about to end, and has, leaves it to whoever has waited.
+    third = world.call("make", "three", waited=0, before=None)
+    assert third["rule"] == "looked-at-elsewhere"
+    notes.write("dev-dr-state", "decision", world.note("decision") | {"again_seconds": 0})
+    assert world.call("make", "three", waited=60, before=third)["outcome"] == "tell"
     # One that is gone looks on no more.
     world.running = set()
     assert world.call("make", "three", waited=0, before=None)["outcome"] == "tell"
@@ -403,6 +413,13 @@ def test_whoever_answers_hears_of_it_whoever_else_looks_on(world: World) -> None
     assert world.call("make", "two", waited=0, before=None)["again_seconds"]
     silence = {"answer": "approve", "by": "nobody", "reason": "no answer within 900 s"}
     assert world.call("confirm", answer=silence)["outcome"] == "tell"
+    # And though that reason was told before anybody was asked; it is not told to the next one who only looks on.
+    before = {"told": ["automation-is-off", "dr-is-cut-off"]}
+    made = world.call("confirm", answer=silence, before=before)
+    assert (made["outcome"], made["rule"]) == ("tell", "automation-is-off")
+    assert made["told"] == before["told"]
+    world.running = set()
+    assert world.call("make", before=made, waited=960)["outcome"] == "wait"
 
 
 def test_whoever_looked_on_says_that_it_is_over(world: World) -> None:
@@ -411,6 +428,84 @@ def test_whoever_looked_on_says_that_it_is_over(world: World) -> None:
     world.ring(ALARM, "OK")
     assert world.call("make", waited=60, before=first)["outcome"] == "stand-down"
     assert world.note("decision")["rule"] == "alarm-is-over"
+
+
+def alarms_that(world: World, monkeypatch: Any, then: Any) -> None:
+    """Let something happen after the alarms were read for the first time."""
+    states, reads = world.app.alarms.states, itertools.count(1)
+
+    def read(names: tuple[str, ...]) -> Any:
+        found = states(names)
+        if next(reads) == 1:
+            then()
+        return found
+
+    monkeypatch.setattr(world.app.alarms, "states", read)
+
+
+def test_an_alarm_that_rings_while_the_one_who_looks_on_finds_it_over_is_looked_at_by_somebody(
+    world: World, monkeypatch: Any
+) -> None:
+    """What it wakes finds that another one looks on, and ends: it must not have left."""
+    notes.write("dev-dr-state", "automation", {"on": False, "reason": "moving", "by": "ann", "at": "today"})
+    world.running |= {f"{MACHINE}:{name}" for name in ("one", "two")}
+    first = world.call("make", waited=0, before=None)
+    world.ring(ALARM, "OK")
+    woken: list[Any] = []
+
+    def rings() -> None:
+        world.ring(ALARM)
+        woken.append(world.call("make", "two", waited=60, before=None))
+
+    alarms_that(world, monkeypatch, rings)
+    made = world.call("make", waited=60, before=first)
+    assert woken[0]["rule"] == "looked-at-already"
+    assert (made["outcome"], made["rule"], made["again_seconds"]) == ("wait", "rings-again", 15)
+    # Whoever is woken from now on finds that it looks on again.
+    kept = world.note("decision")
+    assert (kept["execution"], kept["again_seconds"]) == (f"{MACHINE}:one", 15)
+
+
+def test_who_finds_the_alarm_over_says_so_before_looking_once_more(world: World, monkeypatch: Any) -> None:
+    """Woken after that look, another one must not find that this one looks on."""
+    notes.write("dev-dr-state", "automation", {"on": False, "reason": "moving", "by": "ann", "at": "today"})
+    first = world.call("make", waited=0, before=None)
+    world.ring(ALARM, "OK")
+    states, noted = world.app.alarms.states, []
+
+    def read(names: tuple[str, ...]) -> Any:
+        noted.append(world.note("decision")["rule"])
+        return states(names)
+
+    monkeypatch.setattr(world.app.alarms, "states", read)
+    assert world.call("make", waited=60, before=first)["outcome"] == "stand-down"
+    assert noted == ["automation-is-off", "alarm-is-over"]
+
+
+def test_an_alarm_that_was_set_back_while_its_parts_began_to_ring_rings_again(world: World, monkeypatch: Any) -> None:
+    """They change no more, so nothing else would ever wake anybody."""
+    world.ring(PARTS[0], "OK")
+    alarms_that(world, monkeypatch, lambda: world.ring(PARTS[0]))
+    made = world.call("make", waited=0, before=None)
+    assert (made["outcome"], made["rule"]) == ("wait", "rings-again")
+    told = world.aws("cloudwatch").describe_alarms(AlarmNames=[ALARM])["MetricAlarms"]
+    assert [alarm["StateValue"] for alarm in told] == ["ALARM"]
+    assert world.call("make", waited=15, before=made)["outcome"] == "go"
+
+
+def test_a_replica_that_rds_says_nothing_of_is_looked_at_again(world: World, monkeypatch: Any) -> None:
+    """Its control plane throttles on the day; the alarm rings once."""
+
+    def throttled(*_: object) -> None:
+        raise ClientError({"Error": {"Code": "Throttling", "Message": "Rate exceeded"}}, "DescribeDBInstances")
+
+    describe = world.app.database.describe
+    monkeypatch.setattr(world.app.database, "describe", throttled)
+    made = world.call("make", waited=0, before=None)
+    assert (made["outcome"], made["rule"], made["again_seconds"]) == ("tell", "replica-unknown", 60)
+    assert "Rate exceeded" in made["notification"]["message"]
+    monkeypatch.setattr(world.app.database, "describe", describe)
+    assert world.call("make", waited=60, before=made)["outcome"] == "go"
 
 
 def test_observers_are_waited_for_and_then_not(world: World) -> None:

@@ -8,7 +8,7 @@ import pytest
 from pilotlight.decide import tell
 from pilotlight.model import as_json
 from tests.unit.core.conftest import ROOT
-from tests.unit.core.samples import DR, HELD, PRIMARY, plan
+from tests.unit.core.samples import DR, EXECUTION, HELD, PRIMARY, plan
 
 AT = "2026-11-02T03:04:05+00:00"
 
@@ -142,3 +142,88 @@ def test_a_standby_that_could_not_be_built_is_no_failover_that_failed() -> None:
     assert failed["subject"] == "[dev] RE-PROTECTION FAILED at epoch 3: active is eu-central-1"
     assert "Nothing that serves was touched" in failed["message"]
     assert "start dev-dr-reprotect again" in failed["message"]
+
+
+CLOSED = f"PreconditionFailed: {tell.STILL_CLOSED} (RDS is busy): open it as the runbook says."
+STOPPED = f"{tell.KILLED} ABORTED ({EXECUTION})"
+BY_HAND = "docs/runbooks/switchover.md, Open the source by hand"
+
+
+@pytest.mark.parametrize("changes", [{"source": PRIMARY, "target": DR}, {"source": "us-gov-west-1", "target": PRIMARY}])
+@pytest.mark.parametrize(
+    ("cause", "promotion", "down", "page"),
+    [
+        (CLOSED, "", "THE SERVICE IS DOWN", BY_HAND),
+        (STOPPED, "", "THE SERVICE MAY BE DOWN", BY_HAND),
+        # On, and not back: nothing may open it.
+        ("FatalError: no", AT, "THE SERVICE IS DOWN", ""),
+        (CLOSED, AT, "THE SERVICE IS DOWN", ""),
+        (STOPPED, AT, "THE SERVICE IS DOWN", ""),
+    ],
+)
+def test_a_planned_switch_that_left_nobody_serving_says_so_first(
+    changes: dict[str, Any], cause: str, promotion: str, down: str, page: str
+) -> None:
+    source = changes["source"]
+    record = replace(HELD, lock="failed", mode="graceful", active_region=source, promotion=promotion, **changes)
+    failed = tell.failed(record, "production12", DR, cause, "")
+    assert failed["subject"].startswith(f"[production12] {down}: switchover ")
+    assert source in failed["subject"]
+    assert len(failed["subject"]) < 100
+    assert down in failed["message"]
+    assert "stays the active region" not in failed["message"]
+    lines = failed["message"].splitlines()
+    assert [line for line in lines if line.startswith(("  make switchover", "  make failback"))]
+    assert (f"({BY_HAND})" in lines) is (page == BY_HAND)
+
+
+@pytest.mark.parametrize(
+    ("changes", "cause"),
+    [
+        # It was opened again; it had not been begun; it was over; and an unplanned one closes nothing that serves.
+        ({}, "PreconditionFailed: after 100 s the replica still lacks 3 transactions"),
+        ({"mode": "ungraceful"}, STOPPED),
+        ({"mode": "reprotect"}, STOPPED),
+        ({"active_region": DR}, STOPPED),
+        ({"active_region": DR, "promotion": AT}, "FatalError: no"),
+    ],
+)
+def test_nobody_is_woken_by_a_service_that_is_down_where_it_is_not(changes: dict[str, Any], cause: str) -> None:
+    record = replace(HELD, **{"lock": "failed", "mode": "graceful"} | changes)
+    failed = tell.failed(record, "dev", DR, cause, "")
+    assert "FAILED" in failed["subject"]
+    assert "DOWN" not in failed["subject"] + failed["message"]
+
+
+def test_the_words_that_are_looked_for_are_those_of_the_state_machine_and_of_the_runbook() -> None:
+    assert f"'{tell.STILL_CLOSED} (' & " in (ROOT / "statemachine/failover.asl.json").read_text()
+    path, heading = BY_HAND.split(", ")
+    assert f"# {heading}\n" in (ROOT / path).read_text()
+
+
+REPROTECTION = f"arn:aws:states:{DR}:123456789012:execution:dev-dr-reprotect:one"
+
+
+def test_who_gave_way_to_a_failover_is_no_failover_that_failed() -> None:
+    at_work = replace(HELD, taken_at=AT)
+    told = tell.gave_way(REPROTECTION, at_work, "dev", DR, "FatalError: this step belongs to epoch 2")
+    assert told["subject"] == "[dev] dr-reprotect gave way to dr-failover, which is at work"
+    assert told["message"].startswith(
+        f"{REPROTECTION} gave way to {EXECUTION}, which is at work since {AT}: nothing to do. See how it stands:\n"
+        f"  {MAKE.format('status')}\n"
+    )
+    assert "this step belongs to epoch 2" in told["message"]
+    assert told["kind"] != tell.failed(at_work, "dev", DR, "", "")["kind"]
+
+
+def test_who_was_overtaken_says_what_became_of_the_other() -> None:
+    others: tuple[tuple[Any, str], ...] = (
+        ("failed", "has failed by now"),
+        ("free", "is done. eu-west-1 is recorded as active"),
+    )
+    for lock, said in others:
+        told = tell.gave_way(REPROTECTION, replace(HELD, lock=lock), "dev", DR, "")
+        assert said in told["message"]
+        assert "at work" not in told["subject"] + told["message"]
+    own = tell.gave_way(EXECUTION, replace(HELD, lock="free"), "dev", DR, "")
+    assert "failed after its lock was released: eu-west-1 is recorded as active" in own["message"]

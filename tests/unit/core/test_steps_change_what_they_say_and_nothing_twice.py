@@ -634,12 +634,25 @@ def test_a_failure_leaves_the_lock_to_the_next_start_and_tells_how_things_stand(
     for told in ("2 of 2 targets are ill", "still a replica", "group dev-asg is missing", "start the failover again"):
         assert told in failed["cause"]
     assert "FAILOVER FAILED" in failed["notification"]["subject"]
+    # The runbook's table is by the error's name.
+    assert failed["notification"]["message"].startswith("PreconditionFailed: 2 of 2 targets are ill\n")
 
 
 def test_a_failure_of_an_overtaken_switch_leaves_the_record_alone(state_table: str) -> None:
     store = hold(state_table)
     load("control").handler(event("fail", epoch=2, error={"Error": "States.Timeout", "Cause": ""}), Context())
     assert store.read() == HELD
+
+
+def test_a_reprotection_that_gives_way_to_a_failover_does_not_call_that_failed(state_table: str) -> None:
+    hold(state_table)
+    gone = event(
+        "fail", epoch=2, execution=OTHER, error={"Error": "FatalError", "Cause": "this step belongs to epoch 2"}
+    )
+    told = load("control").handler(gone, Context())["notification"]
+    assert "gave way to dr-failover, which is at work" in told["subject"]
+    assert "FAILED" not in told["subject"] + told["message"]
+    assert "FatalError: this step belongs to epoch 2" in told["message"]
 
 
 def topic(aws: Any, monkeypatch: pytest.MonkeyPatch) -> Any:

@@ -28,3 +28,8 @@ def quieten(name: str, reason: str, client: Any = None) -> None:
     (https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_SetAlarmState.html).
     """
     (client or clients.near("cloudwatch")).set_alarm_state(AlarmName=name, StateValue="OK", StateReason=reason)
+
+
+def ring(name: str, reason: str, client: Any = None) -> None:
+    """Let a composite alarm ring again that was quietened while its parts began to ring: they change no more."""
+    (client or clients.near("cloudwatch")).set_alarm_state(AlarmName=name, StateValue="ALARM", StateReason=reason)

@@ -91,7 +91,10 @@ def end(arn: str, named: str = "", client: Any = None) -> End:
 
 
 def _last(events: Iterable[Json]) -> tuple[str, bool | None, bool]:
-    """Find the last state that was entered, whether it is a Fail state, and whether the step before it failed."""
+    """Find the last state that was entered, whether it is a Fail state, and whether the step before it failed.
+
+    A choice between the two tells nobody anything.
+    """
     state, own, over = "", None, False
     for event in events:
         kind = str(event["type"])
@@ -100,7 +103,7 @@ def _last(events: Iterable[Json]) -> tuple[str, bool | None, bool]:
             state = str(event["stateEnteredEventDetails"]["name"])
             # What is told before its end is in the history may not be all of it.
             own = kind == "FailStateEntered" if over else None
-        elif state and (kind in _OUTCOMES or kind.endswith("StateEntered")):
+        elif state and kind != "ChoiceStateEntered" and (kind in _OUTCOMES or kind.endswith("StateEntered")):
             return state, own, kind in _OUTCOMES and kind != "TaskSucceeded"
     return state, own, False
 

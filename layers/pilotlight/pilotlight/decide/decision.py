@@ -32,7 +32,7 @@ LOOK_AGAIN_SECONDS = 60
 """After a no that may pass by itself: the alarm rings once, and stays as it is for the whole outage."""
 LISTEN_AGAIN_SECONDS = 15
 MOST_LOOKING_SECONDS = 3 * 3600
-"""For so long an execution decides again: it ends after six hours, and the question and the switch are part of them."""
+"""For so long an execution decides again: it has an end, and the question and the switch come before that."""
 OBSERVERS_SEE_SECONDS = 45
 """From the loss until every health checker elsewhere has missed it: two looks of 10 s and the time-out of the last one
 make 30 s; the rest is for clocks. Of a minute that began later they say what is so."""
@@ -41,6 +41,10 @@ OBSERVERS_PATIENCE_SECONDS = 210
 (165 s), is published half a minute after that, and is read by the probe's next look (15 s)."""
 PARTS_ARE_QUIET = "parts-are-quiet"
 """A composite alarm that was set by hand, or whose parts have changed since."""
+ALARM_IS_OVER = "alarm-is-over"
+LOOKED_AT_ELSEWHERE = "looked-at-elsewhere"
+"""Another execution decides again, as it seems: it is given a minute to show it."""
+_A_REPROTECTION_RUNS = "a-reprotection-runs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +52,8 @@ class Replica:
     """DR's database as it is at the moment of the decision.
 
     ``promotable`` is False where no waiting makes a primary of it, or it is only being made. ``receives`` says whether
-    anything of the source still reaches it, None where it could not be asked.
+    anything of the source still reaches it, None where it could not be asked. ``unread`` says why RDS does not tell
+    whether it exists, empty where it does.
     """
 
     exists: bool
@@ -58,6 +63,7 @@ class Replica:
     receives: bool | None = None
     heartbeat_at: str = ""
     detail: str = ""
+    unread: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,12 +105,14 @@ class Decision:
 class Looked:
     """What an execution that decides again has behind it: seconds waited, and the rules that the team was told of.
 
-    ``elsewhere`` names another execution that decides again about the same, empty for none.
+    ``elsewhere`` names another execution that decides again about the same, empty for none. ``since`` says whether that
+    one has decided since this one began: before, it may have been about to end.
     """
 
     waited: int = 0
     told: tuple[str, ...] = ()
     elsewhere: str = ""
+    since: bool = False
 
 
 def loss_seconds(watch: Watch | None, replica: Replica) -> int:
@@ -112,9 +120,12 @@ def loss_seconds(watch: Watch | None, replica: Replica) -> int:
 
     From the last heartbeat that the replica has to the moment at which the primary was lost by *both* signs: while one
     of them was well, it went on serving. A replica without a source loses what is written for as long as the endpoint
-    answers, and an endpoint that fails loses nothing for as long as the replica receives. The source was lost up to
-    `STALL_SECONDS` before that could be seen, so where the endpoint failed first, the estimate may be so much too
-    small. What the replica has received and not yet applied makes it too large.
+    answers, and an endpoint that fails loses nothing for as long as the replica receives.
+
+    Both moments are those of looks, so the estimate is too large by up to the distance of two. It is not too small: the
+    replica has what came until it was last seen to receive. Where nobody saw that, the source was lost up to
+    `STALL_SECONDS` before it could be seen, and where the endpoint failed first, the estimate may be so much too small.
+    What the replica has received and not yet applied makes it larger.
 
     A heartbeat that is younger than the loss of its source says that one of them is not to be believed.
     """
@@ -129,9 +140,16 @@ def loss_seconds(watch: Watch | None, replica: Replica) -> int:
         return UNKNOWN
     signs = [_at(gone)] if gone else []
     if lost:
-        # Nothing else says when it was: the stall is not given to it for nothing.
-        signs.append(_at(lost) - (_STALL if watch.failing_since else dt.timedelta()))
+        signs.append(_source_lost(watch))
     return max(0, int((max(signs) - _at(beat)).total_seconds()))
+
+
+def _source_lost(watch: Watch) -> dt.datetime:
+    """Say since when nothing of the source came any more."""
+    # An endpoint that answers again may have been written to: nothing is taken off what was seen.
+    if not watch.failing_since:
+        return _at(watch.source_lost_since)
+    return _at(watch.received_at) if watch.received_at else _at(watch.source_lost_since) - _STALL
 
 
 def is_fresh(heartbeat_age_seconds: int | None) -> bool:
@@ -155,6 +173,30 @@ def failover(facts: Facts, policy: Policy, dr: str) -> Decision:
     )
 
 
+def rings_again(decision: Decision, alarm: str, states: Mapping[str, str]) -> Decision | None:
+    """Say whether an alarm rings that was found over, or without its parts, when this was decided.
+
+    While that was so, another execution that it woke may have ended, since this one looked on.
+
+    Parameters
+    ----------
+    alarm
+        The one that woke the workflow.
+    states
+        The alarms now, after it was written down that this execution does not look on.
+    """
+    judged = [state for name, state in states.items() if (name == alarm) is (decision.rule == ALARM_IS_OVER)]
+    if decision.rule not in (ALARM_IS_OVER, PARTS_ARE_QUIET) or not judged or set(judged) != {"ALARM"}:
+        return None
+    return Decision(
+        "wait",
+        "rings-again",
+        f"{alarm} rings again since it was looked at",
+        decision.loss_seconds,
+        again_seconds=LISTEN_AGAIN_SECONDS,
+    )
+
+
 def looking_on(decision: Decision, looked: Looked) -> Decision:
     """Say what becomes of a no that may pass by itself: told once, looked at again by one execution, not for ever.
 
@@ -167,6 +209,14 @@ def looking_on(decision: Decision, looked: Looked) -> Decision:
     """
     if not decision.again_seconds:
         return decision
+    if looked.elsewhere and not looked.since:
+        return replace(
+            decision,
+            outcome="wait",
+            rule=LOOKED_AT_ELSEWHERE,
+            reason=f"{looked.elsewhere} decides again every minute, and has not done so since: {decision.reason}",
+            again_seconds=LOOK_AGAIN_SECONDS,
+        )
     if looked.elsewhere:
         return replace(
             decision,
@@ -219,7 +269,8 @@ def answered(
         )
     else:
         found = failback(facts, policy, primary, dr)
-        if found.outcome in ("go", "ask") or (found.outcome == "tell" and not nobody):
+        told = found.outcome == "tell" and found.rule != _A_REPROTECTION_RUNS
+        if found.outcome in ("go", "ask") or (told and not nobody):
             found = by_default if nobody else Decision("go", "approved", said, loss)
     # Who has said something hears what became of it.
     return replace(found, outcome="tell") if found.outcome in ("stand-down", "wait") else found
@@ -290,11 +341,18 @@ def _forbidden(facts: Facts, policy: Policy, dr: str) -> Decision | None:
         return Decision("tell", "manual", f"{_lost(facts)}; failover is manual here")
     if not automation.on:
         return _automation_is_off(automation)
-    if record.lock == "free" and record.cool_down_until and _at(facts.now) < _at(record.cool_down_until):
+    if not _is_unfinished(record) and record.cool_down_until and _at(facts.now) < _at(record.cool_down_until):
         return Decision(
             "tell", "cool-down", f"the last switch was a moment ago; its cool-down ends {record.cool_down_until}"
         )
     replica = facts.replica
+    if replica.unread:
+        return Decision(
+            "tell",
+            "replica-unknown",
+            f"whether there is a database in {dr} that could be promoted cannot be told ({replica.unread})",
+            again_seconds=LOOK_AGAIN_SECONDS,
+        )
     # Only a switch that is not finished leaves a database that is no replica and may take over.
     if not (replica.exists and replica.promotable and (replica.is_replica or _is_unfinished(record))):
         return Decision(
@@ -366,7 +424,14 @@ def failback(facts: Facts, policy: Policy, primary: str, dr: str) -> Decision:
     if record.active_region != dr:
         found: Decision | None = Decision("stand-down", "already-back", f"{record.active_region} is active")
     elif record.lock == "held" and facts.holder_running:
-        found = Decision("stand-down", "a-switch-runs", f"{record.holder} is at work (epoch {record.epoch})")
+        # Who builds the standby leaves the way back open, and nobody else takes it.
+        waits = record.mode == REPROTECT and policy.failback != "manual" and not _alarm_is_over(facts)
+        work = f"{record.holder} is at work (epoch {record.epoch})"
+        found = (
+            Decision("tell", _A_REPROTECTION_RUNS, f"{primary} answers again, and {work}")
+            if waits
+            else Decision("stand-down", "a-switch-runs", work)
+        )
     elif record.lock != "free":
         found = Decision("tell", "unfinished", f"the last run failed and is not finished: {record.failure[:300]}")
     elif over := _alarm_is_over(facts):
@@ -404,7 +469,7 @@ def _alarm_is_over(facts: Facts) -> Decision | None:
     state = facts.alarms.get(facts.alarm, "missing")
     if state == "ALARM":
         return None
-    return Decision("stand-down", "alarm-is-over", f"the alarm {facts.alarm} is {state} now, not ALARM")
+    return Decision("stand-down", ALARM_IS_OVER, f"the alarm {facts.alarm} is {state} now, not ALARM")
 
 
 def _first(loss: int, *found: Decision | None) -> Decision:
@@ -431,9 +496,10 @@ _RULES = {
     "approved": "since people said yes",
     "no-answer-approved": "since nobody answered in time",
     "a-switch-runs": "another one runs",
+    _A_REPROTECTION_RUNS: "a re-protection runs",
     "already-active": "it is done already",
     "already-back": "it is done already",
-    "alarm-is-over": "the alarm is over",
+    ALARM_IS_OVER: "the alarm is over",
     PARTS_ARE_QUIET: "the alarm rings without its parts",
     "rejected": "people said no",
     "no-answer": "nobody answered in time",
@@ -443,13 +509,15 @@ _RULES = {
     "automation-went-off": "automation was switched off meanwhile",
     "cool-down": "the last switch was a moment ago",
     "no-replica": "there is no replica",
+    "replica-unknown": "the replica cannot be looked at",
+    "rings-again": "the alarm rings again",
     "observers-not-heard-yet": "what health checkers elsewhere say is too old",
     "manual": "it is for people to start",
     "unfinished": "the last run is not finished",
     "planned": "DR is active on purpose",
 }
 # Nothing is left to be started.
-_OVER = ("already-active", "already-back", "a-switch-runs", "alarm-is-over", PARTS_ARE_QUIET)
+_OVER = ("already-active", "already-back", "a-switch-runs", ALARM_IS_OVER, PARTS_ARE_QUIET)
 _MOST_EVENTS = 3
 
 
@@ -485,6 +553,7 @@ def told(
         _what_comes(decision, what, facts, policy, looked.waited if looked else 0),
         "\n".join(("What is known:", *(f"  {line}" for line in _known(decision, facts)))),
         "\n".join(("What you can do:", *(f"  {does}:\n    {command}" for does, command in can.items()))),
+        f"({_page(decision, what)})",
     )
     return {
         # Told once for each rule of an incident, once more when it is the last word, and whenever people have spoken.
@@ -501,6 +570,16 @@ def told(
 
 
 _UNCHANGED = " Nothing was changed."
+
+
+def _page(decision: Decision, what: str) -> str:
+    if decision.outcome == "ask":
+        return f"docs/runbooks/{what}.md, Ask the team"
+    return (
+        f"docs/runbooks/{what}.md, 3. Watch"
+        if decision.outcome == "go"
+        else "docs/decision.md, The rules in their order"
+    )
 
 
 def _sentence(text: str) -> str:
@@ -583,6 +662,7 @@ def commands(
     by_rule = {
         "cool-down": {"fail over all the same": f"{start} --input '{{\"force\": true}}'"},
         "planned": {"go back, when you want to": f"make failback {where}"},
+        _A_REPROTECTION_RUNS: {"go back, when it has ended": f"make failback {where}"},
     } | dict.fromkeys(_OVER, {"see how it stands": f"make status {where}"})
     if decision.again_seconds:
         by_rule["automation-is-off"] = {

@@ -11,6 +11,7 @@ import datetime as dt
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from pilotlight.decide import tell
 from pilotlight.model import Answer, Measure, Watch
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class Source:
     """What DR's replica shows of its source. ``lost`` is None where it cannot be judged, which is no loss.
 
     ``lag_seconds`` is -1 where replication is broken, as RDS's own metric has it, and None where nobody can tell.
+    ``received_at`` is the last look at which it had received something new, empty where its server could not be asked.
     """
 
     lost: bool | None
@@ -42,6 +44,7 @@ class Source:
     lag_seconds: int | None = None
     heartbeat_at: str = ""
     heartbeat_age_seconds: int | None = None
+    received_at: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +159,7 @@ def source(
         -1 if following.lag_seconds is None else following.lag_seconds,
         following.heartbeat_at,
         following.heartbeat_age_seconds,
+        memory.received_at,
     )
 
 
@@ -220,6 +224,7 @@ def watched(before: Watch | None, look: Round) -> Watch:
         observers=look.observers,
         observed_at=look.observed_at,
         detail=_detail(look),
+        received_at=look.source.received_at,
     )
 
 
@@ -274,7 +279,9 @@ def measures(look: Round) -> tuple[Measure, ...]:
 # --- What one of the two alone means: somebody is told, and nothing else happens
 
 
-def one_alone(memory: Memory, watch: Watch, look: Round, rounds: int, environment: str) -> tuple[Memory, Json | None]:
+def one_alone(
+    memory: Memory, watch: Watch, look: Round, rounds: int, environment: str, dr: str
+) -> tuple[Memory, Json | None]:
     """Say whether the team is to hear that one signal alone holds: once for each incident.
 
     Parameters
@@ -283,6 +290,8 @@ def one_alone(memory: Memory, watch: Watch, look: Round, rounds: int, environmen
         After this look.
     rounds
         Looks a minute.
+    environment, dr
+        As commands name them.
 
     Returns
     -------
@@ -291,9 +300,13 @@ def one_alone(memory: Memory, watch: Watch, look: Round, rounds: int, environmen
     """
     enough = _TELL_AFTER_MINUTES * rounds
     if memory.failing_rounds >= enough and look.source.lost is not True:
-        kind, since, words = "primary-unreachable", watch.failing_since, _unreachable(watch, look, environment)
+        kind, since, words = "primary-unreachable", watch.failing_since, _unreachable(watch, look, environment, dr)
     elif memory.lost_rounds >= enough and answers(look.shallow):
-        kind, since, words = "replication-lost", watch.source_lost_since, _replication_lost(watch, look, environment)
+        kind, since, words = (
+            "replication-lost",
+            watch.source_lost_since,
+            _replication_lost(watch, look, environment, dr),
+        )
     else:
         return memory, None
     last = memory.told.get(kind, "")
@@ -304,7 +317,7 @@ def one_alone(memory: Memory, watch: Watch, look: Round, rounds: int, environmen
     return told, {"kind": f"{kind}-{since}", "subject": words[0], "message": words[1]}
 
 
-def _unreachable(watch: Watch, look: Round, environment: str) -> tuple[str, str]:
+def _unreachable(watch: Watch, look: Round, environment: str, dr: str) -> tuple[str, str]:
     cause = (
         "its replica in DR still receives what is written there, so the region is alive and there is no failover"
         if look.source.lost is False
@@ -322,13 +335,15 @@ def _unreachable(watch: Watch, look: Round, environment: str) -> tuple[str, str]
                 + (f" (of the minute from {watch.observed_at})" if watch.observed_at else ""),
                 "",
                 "Look at the load balancer, its targets and the name in front of it. If users cannot reach the region "
-                f"either and it will take long to mend, fail over by hand: start {environment}-dr-failover.",
+                "either and it will take long to mend, fail over by hand:",
+                f"  {tell.make('failover', environment, dr)}",
+                "(docs/runbooks/failover.md, 1. Decide)",
             )
         ),
     )
 
 
-def _replication_lost(watch: Watch, look: Round, environment: str) -> tuple[str, str]:
+def _replication_lost(watch: Watch, look: Round, environment: str, dr: str) -> tuple[str, str]:
     return (
         f"[{environment}] DR's replica has lost its source, and {watch.region} serves",
         "\n".join(
@@ -340,7 +355,9 @@ def _replication_lost(watch: Watch, look: Round, environment: str) -> tuple[str,
                 f"DR is of {watch.heartbeat_at or 'an unknown time'}.",
                 "",
                 f"Look at the replication of {environment}-db in DR (RDS console, SHOW REPLICA STATUS), and at whether "
-                "the source's heart beats.",
+                "the source's heart beats:",
+                f"  {tell.make('status', environment, dr)}",
+                "(docs/detection.md, If it does not work)",
             )
         ),
     )

@@ -14,7 +14,7 @@ UNCAUGHT: Final = frozenset({"States.DataLimitExceeded", "States.QueryEvaluation
 """Errors that end a workflow where it is: no Catch hears of them, or they come where there can be none."""
 
 REFUSED: Final = frozenset({"Refused", "Failback refused"})
-"""Fail states of whoever asked by hand, and reads the answer where the question was typed."""
+"""Fail states of whoever asked, and reads the answer where the question was typed: unless an alarm did."""
 
 _LONGEST_CAUSE: Final = 500
 
@@ -47,7 +47,7 @@ def is_unheard(status: str, machine: str, end: End) -> bool:
     if end.own is None:
         return not end.error or end.error in UNCAUGHT
     if end.own:
-        return end.wordless and end.state not in REFUSED
+        return end.wordless and (end.state not in REFUSED or end.by_alarm is not False)
     return True
 
 
@@ -149,6 +149,14 @@ def _failback(
         f"  {tell.make('status', environment, regions[1])}",
         "Then start it again with the same input, it goes on where it stopped:",
     ]
+    if end.by_alarm:
+        lines = [
+            "An alarm had begun it. If it was still deciding or asking, nothing was changed, and what it asked can be "
+            "answered no more.",
+            lines[0],
+            "Nothing starts by itself until the alarm rings anew. When you want to go back, start it with no input, it "
+            "goes on where it stopped:",
+        ]
     return lines, _back(end.asked or {}), "docs/runbooks/failback.md, 5. When it stops"
 
 

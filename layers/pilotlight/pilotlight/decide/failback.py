@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from pilotlight.decide import tell, traffic
+from pilotlight.decide.ending import UNCAUGHT
 from pilotlight.decide.request import triggered
 from pilotlight.decide.restore import SNAPSHOT, freeze_estimate
 from pilotlight.errors import PreconditionFailed
@@ -242,29 +243,39 @@ def failed(planned: Json, at: str, error: Json, record: Record) -> Json:
     record
         Who is active now.
     """
-    name, cause = _of_the_child(error)
-    standing = _standing(planned, record)
-    message = (
-        f"'{at}' did not succeed: {cause} {standing} After the repair start the failback again with the same input: "
-        "it goes on where it stopped."
+    name, cause, killed = _of_the_child(error)
+    standing, subject = _standing(planned, record, cause, killed=killed)
+    way, command = (
+        ("Let that end first, and see how the regions stand:", f"make status {_where(planned)}")
+        if _elsewhere(planned, record)
+        else (
+            "After the repair start the failback again with the same input: it goes on where it stopped.",
+            _command(planned),
+        )
     )
+    message = f"'{at}' did not succeed: {cause} {standing} {way}"
     return {
         "error": name,
         "cause": message,
         "notification": {
             "kind": "failback-failed",
-            "subject": f"[{planned['environment']}] FAILBACK STOPPED: {record.active_region} is active",
-            "message": f"{message}\n  {_command(planned)}\n(docs/runbooks/failback.md, 5. When it stops)",
+            "subject": f"[{planned['environment']}] {subject}",
+            "message": f"{message}\n  {command}\n(docs/runbooks/failback.md, 5. When it stops)",
         },
     }
 
 
+def _where(planned: Json) -> str:
+    return f"ENVIRONMENT={planned['environment']} DR_REGION={planned['dr']}"
+
+
 def _command(planned: Json) -> str:
     method = f" METHOD={SNAPSHOT}" if planned["method"] == SNAPSHOT else ""
-    return f"make failback ENVIRONMENT={planned['environment']} DR_REGION={planned['dr']}{method}"
+    return f"make failback {_where(planned)}{method}"
 
 
-def _of_the_child(error: Json) -> tuple[str, str]:
+def _of_the_child(error: Json) -> tuple[str, str, bool]:
+    """Take out of what was caught: its name, the story, and whether Step Functions ended a child that told none."""
     name, cause = str(error.get("Error", "FatalError")), str(error.get("Cause", ""))
     try:
         told = json.loads(cause)
@@ -272,23 +283,55 @@ def _of_the_child(error: Json) -> tuple[str, str]:
         cause = str(told.get("errorMessage", cause))
         arn, status = str(told["ExecutionArn"]), str(told["Status"])
     except (ValueError, KeyError, TypeError, AttributeError):
-        return name, f"{name}: {cause or 'without a reason; look at the history of the execution'}."
+        return name, f"{name}: {cause or 'without a reason; look at the history of the execution'}.", False
     story = str(told.get("Cause") or f"it ended {status} without a word.")
-    return str(told.get("Error") or name), f"{story} (The execution {arn} {status}.)"
+    own = str(told.get("Error") or name)
+    return own, f"{story} (The execution {arn} {status}.)", status != "FAILED" or own in UNCAUGHT
 
 
-def _standing(planned: Json, record: Record) -> str:
+def _elsewhere(planned: Json, record: Record) -> bool:
+    """Whether the lock is held by an execution that is none of its children: one gave way, or came too late."""
+    switch = planned["switch"]["name"]
+    own = {planned["protect_primary"]["name"], switch, f"{switch}-again", planned["protect_dr"]["name"]}
+    return record.lock == "held" and record.holder.rsplit(":", 1)[-1] not in own
+
+
+def _standing(planned: Json, record: Record, cause: str, *, killed: bool) -> tuple[str, str]:
+    """Say how the regions stand, in a sentence and in a subject."""
     primary, dr = planned["primary"], planned["dr"]
+    stopped = f"FAILBACK STOPPED: {record.active_region} is active"
+    if _elsewhere(planned, record):
+        # Its source may be lost, whatever is recorded until it is over.
+        return (
+            f"As it stands: {record.holder} holds the lock since {record.taken_at or 'a moment ago'} and is at work; "
+            f"until it is over {record.active_region} is recorded as active, and may not serve.",
+            "FAILBACK STOPPED: another execution is at work",
+        )
     if record.active_region == primary:
-        return f"As it stands: {primary} is active and serves; {dr} may not protect it yet."
+        return f"As it stands: {primary} is active and serves; {dr} may not protect it yet.", stopped
+    down = tell.outage(record, closed=tell.STILL_CLOSED in cause, killed=killed) if record.source == dr else ""
+    subject = {
+        "is": f"THE SERVICE IS DOWN: failback stopped in its switch, {dr} is closed",
+        "may be": f"THE SERVICE MAY BE DOWN: failback stopped in its switch, look at {dr}",
+        "": stopped,
+    }[down]
     if record.promotion and record.target == primary and record.lock != "free":
         return (
             f"As it stands: the switch passed its point of no return at {record.promotion}, so there is no way back to "
-            f"{dr}, only on."
+            f"{dr}, only on.",
+            subject,
+        )
+    if down:
+        return (
+            f"As it stands: {dr} {'is' if down == 'is' else 'may be'} closed to writers, and {primary} does not serve. "
+            f"Nothing is lost. The next start opens {dr} before anything else; to open it and stay there: "
+            "docs/runbooks/switchover.md, Open the source by hand.",
+            subject,
         )
     return (
         f"As it stands: {dr} is the active region, and nothing irreversible was done to it. Should it be closed to "
-        "writers, the next start opens it first."
+        "writers, the next start opens it first.",
+        subject,
     )
 
 

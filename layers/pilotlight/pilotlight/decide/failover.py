@@ -58,9 +58,10 @@ class Begin:
     left. ``interrupted`` says that one ended before it, and may have left the source closed, in whole or in part: it is
     opened before anything else, since the other region may be lost by now.
     ``insists`` says that a database which was left behind may take over, with what it lacks.
+    ``a-switch-runs`` is said to what an alarm began where an unplanned switch is at work already.
     """
 
-    outcome: Literal["take", "already-active", "already-held"]
+    outcome: Literal["take", "already-active", "already-held", "a-switch-runs"]
     record: Record
     passed: bool = False
     interrupted: bool = False
@@ -126,6 +127,9 @@ def begin(
     if not unfinished and record.active_region == target:
         return Begin("already-active", record)
     if record.lock == "held" and holder_running and not (record.mode == REPROTECT and not planned):
+        if request.automatic and not planned and record.mode != GRACEFUL:
+            # An alarm that was delivered twice: both have decided, and the other was quicker. Nobody has to start it.
+            return Begin("a-switch-runs", record)
         raise PreconditionFailed(
             f"another switch is running and holds the lock: {record.holder} "
             f"(since {record.taken_at}, epoch {record.epoch}), or it has just ended: try again in a minute. This "

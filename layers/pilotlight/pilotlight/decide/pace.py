@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 EVENTS_A_LOOK: Final = 9
 EVENTS_A_PROOF: Final = 16
 """Events of a proof that the source takes back: it is looked at once more, and has written on."""
+EVENTS_UNDECIDED: Final = 32
+"""Events of a minute in which nothing could be decided: a look that was tried six times, a mail, and the wait."""
 MOST_EVENTS: Final = 20_000
 """Events that a switch plans with. The rest is for what is tried again."""
 MOST_LOOKS: Final = 300

@@ -5,13 +5,18 @@ Mails are read on a phone at night, so lines are short and a command stands on a
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, Literal
 
 from pilotlight.decide import images, traffic
 from pilotlight.decide.request import GRACEFUL, REPROTECT
 
 if TYPE_CHECKING:
     from pilotlight.model import Json, Record
+
+STILL_CLOSED: Final = "THE SOURCE IS STILL CLOSED"
+"""How the cause of a planned switch begins that could not open its source again: the state machine words it so."""
+KILLED: Final = "the execution ended"
+"""How the cause of an execution begins that Step Functions ended: it could take nothing back."""
 
 _RESUME = (
     "Nothing is rolled back and {traffic}. After the repair start the failover again, with no input: "
@@ -20,6 +25,16 @@ _RESUME = (
 _RESUME_PLANNED = (
     "The point of no return is passed: {source} stays closed, and nothing is lost. After the repair start the "
     "switchover again with the same input: it goes on from there."
+)
+_DOWN = (
+    "THE SERVICE IS DOWN: {source} is closed to writers, and {target} does not serve. Nothing is lost. Open {source} "
+    "now, as the page says. Or, when what keeps it closed is mended, start the switchover again with the same input, "
+    "which opens {source} before anything else:"
+)
+_MAY_BE_DOWN = (
+    "THE SERVICE MAY BE DOWN: {source} may be closed to writers, and {target} does not serve. Nothing is lost. Look "
+    "now. If {source} is closed, open it as the page says, or start the switchover again with the same input, which "
+    "opens {source} before anything else:"
 )
 _CALLED_OFF = (
     "Nothing irreversible was done: {source} stays the active region. After the repair start the switchover again "
@@ -31,7 +46,27 @@ _REPROTECT = (
 )
 
 
-def way_on(record: Record, environment: str) -> str:
+def outage(record: Record, *, closed: bool, killed: bool) -> Literal["", "may be", "is"]:
+    """Say whether a planned switch that did not end well left nobody serving: source closed, target not active yet.
+
+    Parameters
+    ----------
+    closed
+        Whether the source is known not to have been opened again.
+    killed
+        Whether Step Functions ended it, which opens nothing.
+    """
+    unfinished = record.mode == GRACEFUL and record.lock != "free" and record.active_region == record.source
+    if unfinished and (closed or record.promotion):
+        return "is"
+    return "may be" if unfinished and killed else ""
+
+
+def _outage(record: Record, cause: str) -> Literal["", "may be", "is"]:
+    return outage(record, closed=STILL_CLOSED in cause, killed=cause.startswith(KILLED))
+
+
+def way_on(record: Record, environment: str, cause: str = "") -> str:
     """Say how to go on after a failure: back is possible until the point of no return is passed."""
     if record.mode == REPROTECT:
         return _REPROTECT.format(active=record.active_region, environment=environment)
@@ -39,7 +74,12 @@ def way_on(record: Record, environment: str) -> str:
         # Traffic follows the record, and nothing else.
         recorded = record.target and record.active_region == record.target
         return _RESUME.format(traffic=f"traffic follows to {record.target}" if recorded else "traffic was not moved")
-    return (_RESUME_PLANNED if record.promotion else _CALLED_OFF).format(source=record.source)
+    down = _outage(record, cause)
+    if record.promotion:
+        words = f"THE SERVICE IS DOWN until that is done. {_RESUME_PLANNED}" if down else _RESUME_PLANNED
+    else:
+        words = {"is": _DOWN, "may be": _MAY_BE_DOWN, "": _CALLED_OFF}[down]
+    return words.format(source=record.source, target=record.target)
 
 
 def make(order: str, environment: str, dr: str, primary: str = "") -> str:
@@ -54,7 +94,7 @@ def make(order: str, environment: str, dr: str, primary: str = "") -> str:
     return f"make {order} ENVIRONMENT={environment} {regions}"
 
 
-def again(record: Record, environment: str, dr: str) -> tuple[str, str]:
+def again(record: Record, environment: str, dr: str, cause: str = "") -> tuple[str, str]:
     """Say by which command to go on after a failure, and which page of the runbook says more."""
     if record.mode == REPROTECT:
         return make("reprotect", environment, dr), "docs/runbooks/reprotect.md, 5. After a failure"
@@ -63,8 +103,12 @@ def again(record: Record, environment: str, dr: str) -> tuple[str, str]:
     if record.target != dr:
         # A failback goes on with the switch where one is not finished.
         method = " (and METHOD=snapshot, if it was by snapshot)"
-        return make("failback", environment, dr) + method, "docs/runbooks/failback.md, 5. When it stops"
-    return make("switchover", environment, dr), "docs/runbooks/switchover.md, When it fails"
+        command, page = make("failback", environment, dr) + method, "docs/runbooks/failback.md, 5. When it stops"
+    else:
+        command, page = make("switchover", environment, dr), "docs/runbooks/switchover.md, When it fails"
+    # Past the point of no return nothing opens it.
+    by_hand = _outage(record, cause) and not record.promotion
+    return command, "docs/runbooks/switchover.md, Open the source by hand" if by_hand else page
 
 
 def already_active(record: Record) -> str:
@@ -176,18 +220,67 @@ def failed(record: Record, environment: str, dr: str, cause: str, posture: str) 
     """Word the notification of a switch, or of the building of a standby, that did not work."""
     what = {GRACEFUL: "SWITCHOVER", REPROTECT: "RE-PROTECTION"}.get(record.mode, "FAILOVER")
     state = "" if record.mode == REPROTECT else "still "
-    command, page = again(record, environment, dr)
+    command, page = again(record, environment, dr, cause)
+    subject = {
+        "is": f"THE SERVICE IS DOWN: switchover failed at epoch {record.epoch}, {record.source} closed",
+        "may be": f"THE SERVICE MAY BE DOWN: switchover ended at epoch {record.epoch}, look at {record.source}",
+        "": f"{what} FAILED at epoch {record.epoch}: active is {state}{record.active_region}",
+    }[_outage(record, cause)]
     return {
         "kind": "failed",
-        "subject": f"[{environment}] {what} FAILED at epoch {record.epoch}: active is {state}{record.active_region}",
+        "subject": f"[{environment}] {subject}",
         "message": "\n".join(
             (
                 cause,
                 "",
-                way_on(record, environment),
+                way_on(record, environment, cause),
                 f"  {command}",
                 f"({page})",
                 *(("", posture) if posture else ()),
             )
         ),
     }
+
+
+def gave_way(execution: str, record: Record, environment: str, dr: str, cause: str) -> Json:
+    """Word the end of an execution whose lock is somebody else's by now: what is at work matters, not what it left.
+
+    Parameters
+    ----------
+    execution
+        Its ARN.
+    record
+        As it is now, after whoever came later.
+    """
+    name, holder = _name(execution), _name(record.holder)
+    another = record.holder != execution
+    if record.lock == "held" and another:
+        subject = f"{name} gave way to {holder}, which is at work"
+        stands = (
+            f"gave way to {record.holder}, which is at work since {record.taken_at or 'a moment ago'}: nothing to do."
+        )
+    elif another and record.holder:
+        subject = f"{name} gave way to {holder}"
+        how = "is done" if record.lock == "free" else "has failed by now and told of it"
+        stands = f"gave way to {record.holder}, which {how}. {record.active_region} is recorded as active."
+    else:
+        subject = f"{name} was over when it failed"
+        stands = f"failed after its lock was released: {record.active_region} is recorded as active."
+    return {
+        "kind": "gave-way",
+        "subject": f"[{environment}] {subject}"[:99],
+        "message": "\n".join(
+            (
+                f"{execution} {stands} See how it stands:",
+                f"  {make('status', environment, dr)}",
+                "",
+                f"It ended by: {cause}",
+            )
+        ),
+    }
+
+
+def _name(execution: str) -> str:
+    """Name a workflow by its execution's ARN, as people see it: its machine, without the environment."""
+    parts = execution.split(":")
+    return parts[6].split("-", 1)[-1] if len(parts) > 7 else execution
