@@ -23,6 +23,8 @@ def refusal(code: str, status: int = 400) -> ClientError:
     [
         (refusal("ThrottlingException"), TransientError),
         (refusal("ScalingActivityInProgress"), TransientError),
+        (refusal("InvalidDBParameterGroupState"), TransientError),
+        (refusal("InvalidDBParameterGroupStateFault"), TransientError),
         (refusal("Whatever", 503), TransientError),
         (refusal("AccessDenied", 403), FatalError),
         (refusal("ValidationError"), FatalError),

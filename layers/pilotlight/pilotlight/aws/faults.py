@@ -12,6 +12,9 @@ _TRANSIENT = frozenset(
         "InternalError",
         "InternalFailure",
         "InternalServerError",
+        # The group was modified a moment ago: a freeze that is called off thaws it seconds after it froze it.
+        "InvalidDBParameterGroupState",
+        "InvalidDBParameterGroupStateFault",
         "ProvisionedThroughputExceededException",
         "RequestLimitExceeded",
         "RequestTimeout",
