@@ -77,7 +77,7 @@ def _recorded_there(call: Call, other: str) -> str | None:
     try:
         return _recorded(call, other)
     except (ClientError, BotoCoreError) as error:
-        if not isinstance(faults.sorted_into_family(error), TransientError):
+        if not faults.is_silence(error):
             raise
         logger.warning("the other region does not answer", reason=str(error))
         return None

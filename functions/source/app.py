@@ -6,7 +6,6 @@ from pilotlight.aws import clients, compute, database, faults, functions, parame
 from pilotlight.config import functions_named
 from pilotlight.decide import restore, switchover
 from pilotlight.decide import workload as decide
-from pilotlight.errors import TransientError
 from pilotlight.model import Capacity, Database, Doors, Function, Json, Quiet
 from pilotlight.step import Call, current, serve
 
@@ -92,7 +91,7 @@ def reopen(call: Call) -> Json:
     try:
         replica, answers = _other_database(call), True
     except Exception as error:
-        if not isinstance(faults.sorted_into_family(error), TransientError):
+        if not faults.is_silence(error):
             raise
         replica, answers = None, False
     method = call.payload.get("method") or (call.plan.method if call.payload.get("plan") else "")

@@ -11,8 +11,7 @@ if TYPE_CHECKING:
     from pilotlight.model import Json
 
 _FAMILIES: dict[str, type[PilotLightError]] = {
-    family.__name__: family for family in (TransientError, PreconditionFailed, FatalError)
-} | {
+    **{family.__name__: family for family in (TransientError, PreconditionFailed, FatalError)},
     # How Lambda says that it ended the function, or that the function died: the next one may well live. The state
     # machines retry the same (`Lambda.Unknown` is their word for a failure without a type).
     "": TransientError,
