@@ -28,7 +28,7 @@ def _close(call: Call) -> Json:
     environment = call.environment
     parts: dict[str, Callable[[], str]] = {
         "capacity": lambda: _compute(environment, source),
-        "functions": lambda: _functions(environment, call.plan.functions, source),
+        "functions": lambda: _functions(call.plan.functions, source),
         "database": lambda: _database(environment, source),
         "record": lambda: _record(environment, source),
     }
@@ -55,7 +55,7 @@ def _compute(environment: Environment, source: str) -> str:
     return f"from {found.capacity.desired} to 0"
 
 
-def _functions(environment: Environment, names: tuple[str, ...], source: str) -> str:
+def _functions(names: tuple[str, ...], source: str) -> str:
     client = clients.far("lambda", source)
     seen = workload.change_each(names, decide.to_standby, client)
     workload.require_all(seen.failed)

@@ -207,11 +207,6 @@ class Names:
         return f"alias/{self.environment}-pilotlight"
 
     @property
-    def primary_lost(self) -> str:
-        """Composite alarm in the DR region: the probes fail and the replica has lost its source."""
-        return f"{self.environment}-dr-primary-lost"
-
-    @property
     def probe_failed(self) -> str:
         """Alarm in the DR region: the probes of the active region fail."""
         return f"{self.environment}-dr-probe-failed"
@@ -220,11 +215,6 @@ class Names:
     def replica_lost_source(self) -> str:
         """Alarm in the DR region: the replica has lost its source."""
         return f"{self.environment}-dr-replica-lost-source"
-
-    @property
-    def primary_ready(self) -> str:
-        """Alarm in the DR region: the primary region answers again while DR is active."""
-        return f"{self.environment}-dr-primary-ready"
 
     @property
     def traffic(self) -> str:

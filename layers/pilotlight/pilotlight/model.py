@@ -190,7 +190,6 @@ class Database:
     resource: str = ""
     """Names this instance and no other, whatever it is called by now."""
     tags: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    deletion_protection: bool = False
     backup_window: str = ""
     maintenance_window: str = ""
 

@@ -43,7 +43,6 @@ def describe(identifier: str, client: Any = None) -> Database | None:
         arn=instance.get("DBInstanceArn", ""),
         resource=instance.get("DbiResourceId", ""),
         tags={tag["Key"]: tag["Value"] for tag in instance.get("TagList", [])},
-        deletion_protection=instance.get("DeletionProtection", False),
         backup_window=instance.get("PreferredBackupWindow", ""),
         maintenance_window=instance.get("PreferredMaintenanceWindow", ""),
     )

@@ -246,7 +246,7 @@ def judge(key: Key, statuses: Mapping[str, str], switch: Switched) -> tuple[Json
         for one in key.only_returned
         if one.marker and one.latest and _recent(one, switch)
     ]
-    theirs = [one for one in _written_there(key, statuses, switch) if _recent(one, switch)]
+    theirs = [one for one in _written_there(key, statuses) if _recent(one, switch)]
     ours = [
         one
         for one in key.active
@@ -266,7 +266,7 @@ def judge(key: Key, statuses: Mapping[str, str], switch: Switched) -> tuple[Json
     return tuple(found)
 
 
-def _written_there(key: Key, statuses: Mapping[str, str], switch: Switched) -> list[ObjectVersion]:
+def _written_there(key: Key, statuses: Mapping[str, str]) -> list[ObjectVersion]:
     """List what the returned side wrote: what only it has, and what the active side has as a replica."""
     crossed = [one for one in key.active if statuses.get(one.version) == "REPLICA"]
     # What has crossed, and was removed here since, is nothing that the active side never saw.
