@@ -13,7 +13,7 @@ from pilotlight.config import Environment, settings_from
 from pilotlight.decide import failover, images, promotion, request, tell
 from pilotlight.decide.objects import backlog_told
 from pilotlight.errors import TransientError
-from pilotlight.model import Json, Record, Settings, as_json
+from pilotlight.model import GRACEFUL, REPLICA, SNAPSHOT, Json, Record, Settings, as_json
 from pilotlight.step import Call, current, serve
 
 if TYPE_CHECKING:
@@ -68,11 +68,11 @@ def plan(call: Call) -> Json:
     there = _there(seen.target)
     found = database.describe(names.database, there("rds"))
     # Only where there is no replica is its door worth a look.
-    looks = seen.mode != request.GRACEFUL and found is not None and not found.source
+    looks = seen.mode != GRACEFUL and found is not None and not found.source
     doors = database.doors(environment.name, there("ec2")) if looks else None
-    method = str(call.payload.get("method", request.REPLICA))
+    method = str(call.payload.get("method", REPLICA))
     # Only what a snapshot is taken of is looked at in the region that is left: that one may be lost.
-    by_snapshot = method == request.SNAPSHOT
+    by_snapshot = method == SNAPSHOT
     gib = snapshots.allocated_gib(names.database, _there(seen.source)("rds")) if by_snapshot else 0
     return as_json(
         failover.plan(

@@ -20,9 +20,8 @@ from botocore.exceptions import ClientError
 from pilotlight.aws import clients, evidence, faults, metrics, notes, objects, parameters
 from pilotlight.config import ObjectLimits, object_limits_from
 from pilotlight.decide import objects as decide
-from pilotlight.decide.request import GRACEFUL
 from pilotlight.errors import PilotLightError, PreconditionFailed, TransientError
-from pilotlight.model import as_json
+from pilotlight.model import GRACEFUL, as_json
 from pilotlight.step import Call, current, serve
 
 if TYPE_CHECKING:

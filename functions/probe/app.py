@@ -18,9 +18,8 @@ from pilotlight.aws import clients, compute, database, door, functions, metrics,
 from pilotlight.aws.record import Store
 from pilotlight.config import entrance_from, probing_from
 from pilotlight.decide import detection
-from pilotlight.decide.request import GRACEFUL
 from pilotlight.errors import PilotLightError
-from pilotlight.model import Answer, Entrance, Following, as_json
+from pilotlight.model import GRACEFUL, Answer, Entrance, Following, as_json
 from pilotlight.step import Call, serve
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from pilotlight.aws import clients, compute, database, faults, functions, parame
 from pilotlight.config import functions_named
 from pilotlight.decide import restore, switchover
 from pilotlight.decide import workload as decide
-from pilotlight.model import Capacity, Database, Doors, Function, Json, Quiet
+from pilotlight.model import SNAPSHOT, Capacity, Database, Doors, Function, Json, Quiet
 from pilotlight.step import Call, current, serve
 
 
@@ -39,7 +39,7 @@ def ready(call: Call) -> Json:
     seen, doors = _database(call), _doors(call)
     closed = seen is not None and switchover.is_closed(seen, doors)
     plan, other = call.plan, None if closed else _other_database(call)
-    if not closed and plan.method == restore.SNAPSHOT:
+    if not closed and plan.method == SNAPSHOT:
         gib = snapshots.allocated_gib(plan.database, clients.at("rds", _source(call)))
         restore.require_ready(seen, other, plan.target, gib, plan.budgets.snapshot)
     elif not closed:
@@ -95,7 +95,7 @@ def reopen(call: Call) -> Json:
             raise
         replica, answers = None, False
     method = call.payload.get("method") or (call.plan.method if call.payload.get("plan") else "")
-    restored = answers and method == restore.SNAPSHOT and _is_shut(call, replica)
+    restored = answers and method == SNAPSHOT and _is_shut(call, replica)
     switchover.require_may_open(seen, source, replica, answers=answers, restored=restored)
     lambdas, rds = clients.at("lambda", source), clients.at("rds", source)
     database.set_read_only(environment.names.parameter_group, frozen=False, client=rds)

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pilotlight.aws import clients, compute, database, executions, faults, functions, parameters, standby, workload
 from pilotlight.config import Environment, settings_from
-from pilotlight.decide import failover, protection
+from pilotlight.decide import failover, protection, switchover
 from pilotlight.decide import workload as decide
 from pilotlight.errors import FatalError, PilotLightError, PreconditionFailed, TransientError
 from pilotlight.model import (
+    REPROTECT,
     Capacity,
     Database,
     Function,
@@ -59,7 +60,7 @@ def begin(call: Call) -> Json:
         running = executions.is_held(seen, absent=failover.just_taken(seen, _now()))
         protection.require_free(seen, running, environment.region)
         # A re-protection that did not end is ended, even where nothing is left to do: its lock is to be freed.
-        unfinished = seen.lock != "free" and seen.mode == protection.REPROTECT
+        unfinished = seen.lock != "free" and seen.mode == REPROTECT
         if not unfinished and _is_protected(environment, settings, seen, region):
             return _begun("already-protected", seen, region, asked.rebuild)
         taken = protection.take(seen, asked, region, call.execution, _now())
@@ -134,7 +135,7 @@ def close(call: Call) -> Json:
     old = _found(p)
     if p.retire and old is not None and protection.must_retire(old, p.source):
         doors = database.doors(environment.name, clients.at("ec2", p.region))
-        if old.security_groups != (doors.closed,):
+        if not switchover.is_closed(old, doors):
             database.set_door(p.database, doors.closed, rds)
         if not old.source:
             database.set_read_only(environment.names.parameter_group, frozen=True, client=rds)

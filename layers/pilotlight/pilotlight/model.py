@@ -14,6 +14,12 @@ type Lock = Literal["free", "held", "failed"]
 
 MODES = ("automatic", "approval", "manual")
 ANSWERS = ("approve", "reject")
+UNGRACEFUL = "ungraceful"
+GRACEFUL = "graceful"
+# What the record says while a standby is being built: that takes the same lock, and is asked for elsewhere.
+REPROTECT = "reprotect"
+REPLICA = "replica"
+SNAPSHOT = "snapshot"
 
 
 def as_json(fact: Any) -> Json:
@@ -36,11 +42,11 @@ def as_json(fact: Any) -> Json:
 class Request:
     """What a person or a rule asks of the failover, already checked. ``automatic`` where an alarm stands behind it."""
 
-    mode: str = "ungraceful"
+    mode: str = UNGRACEFUL
     reason: str = ""
     force: bool = False
     target: str = ""
-    method: str = "replica"
+    method: str = REPLICA
     automatic: bool = False
 
 
@@ -113,6 +119,14 @@ class Record:
     since: int = 0
     switched: str = ""
     started_by: str = ""
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether a switch is under way, or did not end.
+
+        Building a standby takes the lock as well. It brings no region up, and leaves nothing for a switch to resume.
+        """
+        return self.lock != "free" and self.mode != REPROTECT
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +206,11 @@ class Database:
     tags: Mapping[str, str] = dataclasses.field(default_factory=dict)
     backup_window: str = ""
     maintenance_window: str = ""
+
+    @property
+    def replicates(self) -> bool:
+        """Whether RDS says that it replicates, and that all is well with that."""
+        return self.replication == "replicating" and self.replication_normal
 
 
 @dataclass(frozen=True, slots=True)
@@ -441,7 +460,7 @@ class Plan:
     most_lag_seconds: int
     budgets: Budgets
     steps: tuple[str, ...] = ()
-    method: str = "replica"
+    method: str = REPLICA
     freeze_estimate: str = ""
     image_age_hours: float = -1.0
     image_version: str = ""

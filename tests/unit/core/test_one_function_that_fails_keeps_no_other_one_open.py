@@ -136,8 +136,7 @@ def test_who_opens_is_told_by_name_what_is_not_there() -> None:
 def test_a_fence_closes_the_others(aws: Any, state_table: str, monkeypatch: pytest.MonkeyPatch) -> None:
     there, module = Functions("a", "z"), load("fence")
     monkeypatch.setattr(clients, "far", lambda *_: there)
-    environment: Any = SimpleNamespace()
-    assert module._functions(environment, ("a", "gone", "z"), "eu-west-1") == "2 off (gone not there)"
+    assert module._functions(("a", "gone", "z"), "eu-west-1") == "2 off (gone not there)"
     assert there.off == ["a", "z"]
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 from pilotlight.decide.detection import STALL_SECONDS
-from pilotlight.decide.request import GRACEFUL, REPROTECT
+from pilotlight.model import GRACEFUL, REPROTECT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -240,7 +240,7 @@ def goes_on(automation: Automation, primary: str, dr: str) -> Decision:
 def _nothing_to_do(facts: Facts, dr: str) -> Decision | None:
     record = facts.record
     # As the lock has it: who builds a standby leaves nothing unfinished, and gives way to an unplanned failover.
-    if not _is_unfinished(record) and record.active_region == dr:
+    if not record.unfinished and record.active_region == dr:
         return Decision("stand-down", "already-active", f"{dr} is active already since epoch {record.since}")
     if record.lock == "held" and facts.holder_running and record.mode != REPROTECT:
         runs = f"{record.holder} is switching already (epoch {record.epoch})"
@@ -249,10 +249,6 @@ def _nothing_to_do(facts: Facts, dr: str) -> Decision | None:
             return Decision("wait", "a-switch-runs", runs, again_seconds=LOOK_AGAIN_SECONDS)
         return Decision("stand-down", "a-switch-runs", runs)
     return None
-
-
-def _is_unfinished(record: Record) -> bool:
-    return record.lock != "free" and record.mode != REPROTECT
 
 
 def _not_to_be_believed(facts: Facts) -> Decision | None:
@@ -296,7 +292,7 @@ def _forbidden(facts: Facts, policy: Policy, dr: str) -> Decision | None:
         )
     replica = facts.replica
     # Only a switch that is not finished leaves a database that is no replica and may take over.
-    if not (replica.exists and replica.promotable and (replica.is_replica or _is_unfinished(record))):
+    if not (replica.exists and replica.promotable and (replica.is_replica or record.unfinished)):
         return Decision(
             "tell",
             "no-replica",

@@ -6,11 +6,25 @@ import datetime as dt
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from pilotlight.decide import capacity, images, pace, promotion, traffic
-from pilotlight.decide.request import GRACEFUL, REPLICA, REPROTECT, SNAPSHOT
+from pilotlight.decide import capacity, images, pace, promotion, switchover, traffic
 from pilotlight.decide.restore import freeze_estimate
 from pilotlight.errors import FatalError, PreconditionFailed
-from pilotlight.model import Database, Door, Doors, Function, Group, Image, Plan, Record, Request, Settings
+from pilotlight.model import (
+    GRACEFUL,
+    REPLICA,
+    REPROTECT,
+    SNAPSHOT,
+    Database,
+    Door,
+    Doors,
+    Function,
+    Group,
+    Image,
+    Plan,
+    Record,
+    Request,
+    Settings,
+)
 
 ALARM = "alarm"
 """Who has started a switch, where nobody has."""
@@ -112,8 +126,7 @@ def begin(
     planned = request.mode == GRACEFUL
     if record.lock == "held" and record.holder == execution:
         return Begin("already-held", record, passed=planned and bool(record.promotion), insists=request.force)
-    # Building a standby leaves nothing to resume for a switch.
-    unfinished = record.lock != "free" and record.mode != REPROTECT
+    unfinished = record.unfinished
     if not unfinished and record.active_region == target:
         return Begin("already-active", record)
     if record.lock == "held" and holder_running and not (record.mode == REPROTECT and not planned):
@@ -218,7 +231,7 @@ def is_left_behind(record: Record, database: Database | None, doors: Doors | Non
         and database is not None
         and not database.source
         and doors is not None
-        and database.security_groups == (doors.closed,)
+        and switchover.is_closed(database, doors)
     )
 
 

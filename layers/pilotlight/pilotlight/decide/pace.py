@@ -9,7 +9,7 @@ from __future__ import annotations
 from itertools import count
 from typing import TYPE_CHECKING, Final
 
-from pilotlight.decide.request import GRACEFUL, SNAPSHOT
+from pilotlight.model import GRACEFUL, SNAPSHOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -6,17 +6,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from pilotlight.errors import PreconditionFailed
-from pilotlight.model import Request
+from pilotlight.model import GRACEFUL, REPLICA, SNAPSHOT, UNGRACEFUL, Request
 
 _EXAMPLE = '{"mode": "ungraceful" or "graceful", "target": "<region>", "reason": "why", "force": false}'
 _FIELDS = {"mode", "reason", "force", "target", "method", "trigger", "automatic"}
 _LONGEST_REASON = 500
-UNGRACEFUL = "ungraceful"
-GRACEFUL = "graceful"
-# What the record says while a standby is being built: that takes the same lock, and is asked for elsewhere.
-REPROTECT = "reprotect"
-REPLICA = "replica"
-SNAPSHOT = "snapshot"
 
 
 def check(payload: object, primary: str, dr: str) -> Request:
