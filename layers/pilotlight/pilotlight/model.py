@@ -466,6 +466,8 @@ class Plan:
     image_version: str = ""
     traffic: str = "team"
     """Who moves the traffic: ``route53``, which follows by itself, or the ``team``."""
+    slow_poll_seconds: int = 60
+    """Between two looks at what takes hours: snapshot, copy and restore."""
 
 
 def plan_from(payload: Mapping[str, Any]) -> Plan:

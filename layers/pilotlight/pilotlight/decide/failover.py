@@ -320,6 +320,7 @@ def plan(
     version = chosen.tags.get(images.VERSION, "")
     wanted = capacity.wanted(settings.capacity, group.capacity)
     moved_by = traffic.by(settings.hosted_zone)
+    poll = pace.polling(settings.budgets, record.mode, method)
     return Plan(
         environment=environment,
         mode=record.mode,
@@ -342,7 +343,7 @@ def plan(
         door=door.url,
         verify_path=settings.verify_path,
         application_host=settings.application_host,
-        poll_seconds=pace.polling(settings.budgets, record.mode, method),
+        poll_seconds=poll,
         most_lag_seconds=settings.most_lag_seconds,
         budgets=settings.budgets,
         steps=steps(
@@ -358,4 +359,5 @@ def plan(
         image_age_hours=age,
         image_version=version,
         traffic=moved_by,
+        slow_poll_seconds=pace.rarely(settings.budgets, poll),
     )
