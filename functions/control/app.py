@@ -100,10 +100,7 @@ def record(call: Call) -> Json:
     store = call.store
     seen = store.read()
     region = seen.target
-    # Asked again, it keeps the epoch of the first time: what lost its role then is named after it.
-    again = seen.active_region == region
-    since, switched = (seen.since, seen.switched) if again else (seen.epoch, seen.mode)
-    if not store.replace(seen, replace(seen, active_region=region, since=since, switched=switched)):
+    if not store.replace(seen, failover.recorded(seen)):
         raise TransientError(f"the record changed while {region} was being recorded as active: try again")
     parameters.put(f"{call.environment.prefix}/active-region", region, clients.at("ssm", region))
     return {"active_region": region, "epoch": seen.epoch}
@@ -113,8 +110,7 @@ def finish(call: Call) -> Json:
     """Release the lock and say what is next. Asked again, it gives the same answer."""
     store = call.store
     seen = store.read()
-    if seen.lock != "free" or (seen.epoch, seen.holder) != (call.epoch, call.execution):
-        failover.require_current(seen, call.epoch, call.execution)
+    failover.require_own(seen, call.epoch, call.execution)
     if not store.replace(seen, failover.released(seen)):
         raise TransientError("the record changed while the lock was being released: try again")
     objects = _objects(call, seen)

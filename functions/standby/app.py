@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pilotlight.aws import clients, compute, database, executions, faults, functions, parameters, standby, workload
@@ -282,15 +281,14 @@ def finish(call: Call) -> Json:
     p = _protection(call)
     store = call.store
     seen = store.read()
-    if seen.lock != "free" or (seen.epoch, seen.holder) != (call.epoch, call.execution):
-        failover.require_current(seen, call.epoch, call.execution)
+    failover.require_own(seen, call.epoch, call.execution)
     found = _found(p)
     corrected: list[str] = []
     if p.rebuild and found is not None:
         prefix = call.environment.prefix
         wanted = {f"{prefix}/database-endpoint": found.host, f"{prefix}/database-port": str(found.port)}
         corrected = _correct(p.region, wanted)
-    if not store.replace(seen, replace(seen, lock="free")):
+    if not store.replace(seen, failover.released(seen)):
         raise TransientError("the record changed while the lock was being released: try again")
     divergence = call.payload.get("divergence")
     return {

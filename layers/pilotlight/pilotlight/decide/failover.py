@@ -190,6 +190,16 @@ def just_taken(record: Record, now: dt.datetime) -> bool:
         return False
 
 
+def recorded(record: Record) -> Record:
+    """Say what the record is once the target serves. Asked again, it keeps the epoch of the first time.
+
+    What lost its role then is named after that epoch.
+    """
+    if record.active_region == record.target:
+        return record
+    return replace(record, active_region=record.target, since=record.epoch, switched=record.mode)
+
+
 def released(record: Record) -> Record:
     """Say what the record is when a switch is done: no lock, and no note of a promotion that is under way.
 
@@ -249,6 +259,18 @@ def require_current(record: Record, epoch: int, execution: str) -> None:
         f"this step belongs to epoch {epoch} of {execution}, but the record is at epoch {record.epoch} "
         f"({record.lock}, holder {record.holder or 'none'}): it changed nothing"
     )
+
+
+def require_own(record: Record, epoch: int, execution: str) -> None:
+    """Refuse to end what is somebody else's. Who has released the lock already may ask again.
+
+    Raises
+    ------
+    FatalError
+        Another execution has taken the lock since.
+    """
+    if record.lock != "free" or (record.epoch, record.holder) != (epoch, execution):
+        require_current(record, epoch, execution)
 
 
 def plan(
