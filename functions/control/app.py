@@ -27,7 +27,7 @@ def _now() -> dt.datetime:
 
 
 def _settings(environment: Environment) -> Settings:
-    path = f"{environment.prefix}/config"
+    path = environment.configuration
     return settings_from(parameters.under(path), path)
 
 
@@ -102,7 +102,7 @@ def record(call: Call) -> Json:
     region = seen.target
     if not store.replace(seen, failover.recorded(seen)):
         raise TransientError(f"the record changed while {region} was being recorded as active: try again")
-    parameters.put(f"{call.environment.prefix}/active-region", region, clients.at("ssm", region))
+    parameters.put(call.environment.active_region_parameter, region, clients.at("ssm", region))
     return {"active_region": region, "epoch": seen.epoch}
 
 

@@ -107,8 +107,7 @@ def _ask(call: Call, action: str, **more: object) -> Json:
 
 
 def _ask_at(call: Call, region: str, action: str, place: Json, **more: object) -> Json:
-    payload = {"action": action, "execution": call.execution, "epoch": call.epoch, "database": place}
-    return functions.ask(call.environment.names.sql, payload | more, clients.at("lambda", region))
+    return functions.ask(call.environment.names.sql, call.for_sql(action, place, **more), clients.at("lambda", region))
 
 
 def _note(call: Call) -> None:

@@ -107,7 +107,7 @@ def _written(
     # Whoever has answered hears of it, whoever else goes on.
     looked = _looked(call, what, decided if answer is None else None)
     decision = decide.looking_on(decided, looked)
-    account = call.context.invoked_function_arn.split(":")[4]
+    account = call.account
     arns = {
         name: f"arn:{call.context.invoked_function_arn.split(':')[1]}:states:{environment.dr_region}:{account}"
         f":stateMachine:{machine}"
@@ -234,7 +234,7 @@ def _ask(call: Call, found: Database) -> Json:
 
 
 def _policy(call: Call) -> Policy:
-    path = f"{call.environment.prefix}/config"
+    path = call.environment.configuration
     return policy_from(parameters.under(path), path)
 
 

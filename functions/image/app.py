@@ -43,12 +43,12 @@ def _now() -> dt.datetime:
 def begin(call: Call) -> Json:
     """Ask the records whether this region makes images, and be the only one that does."""
     environment = call.environment
-    region, other = environment.region, _other(call)
+    region, other = environment.region, environment.other(environment.region)
     way = decide.way(region, other, environment.dr_region, _recorded(call, region), _recorded_there(call, other))
     answer = {"region": region, "other": other, "together": way.together, "detail": way.detail}
     if not way.active:
         return answer | {"outcome": "standing-by"}
-    path = f"{environment.prefix}/config"
+    path = environment.configuration
     settings = image_settings_from(parameters.under(path, clients.at("ssm", region)), path)
     if holder := _taken(call):
         return answer | {"outcome": "running", "detail": f"another run is making one: {holder}"}
@@ -61,14 +61,8 @@ def begin(call: Call) -> Json:
     }
 
 
-def _other(call: Call) -> str:
-    environment = call.environment
-    in_primary = environment.region == environment.primary_region
-    return environment.dr_region if in_primary else environment.primary_region
-
-
 def _recorded(call: Call, region: str) -> str:
-    name = f"{call.environment.prefix}/active-region"
+    name = call.environment.active_region_parameter
     return parameters.values((name,), clients.at("ssm", region)).get(name, "")
 
 
@@ -210,7 +204,7 @@ def check(call: Call) -> Json:
         found,
         disks,
         images.key(names.key, clients.at("kms", other)),
-        call.context.invoked_function_arn.split(":")[4],
+        call.account,
         group.role if group else "",
     )
     decide.require_startable(verdict, found.identifier, other)

@@ -80,7 +80,7 @@ _last: dict[str, Target] = {}
 
 
 def _target(call: Call) -> Target:
-    path, name, ssm = f"{call.environment.prefix}/config", call.environment.primary_door, clients.brisk("ssm")
+    path, name, ssm = call.environment.configuration, call.environment.primary_door, clients.brisk("ssm")
     try:
         configuration, entrance = parameters.under(path, ssm), parameters.values((name,), ssm).get(name, "")
     except (ClientError, BotoCoreError) as error:

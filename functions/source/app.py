@@ -6,7 +6,7 @@ from pilotlight.aws import clients, compute, database, faults, functions, parame
 from pilotlight.config import functions_named
 from pilotlight.decide import restore, switchover
 from pilotlight.decide import workload as decide
-from pilotlight.model import SNAPSHOT, Capacity, Database, Doors, Function, Json, Quiet
+from pilotlight.model import SNAPSHOT, Database, Doors, Function, Json, Quiet, quiet_from
 from pilotlight.step import Call, current, serve
 
 
@@ -19,8 +19,7 @@ def _database(call: Call) -> Database | None:
 
 
 def _other(call: Call) -> str:
-    environment = call.environment
-    return environment.dr_region if _source(call) == environment.primary_region else environment.primary_region
+    return call.environment.other(_source(call))
 
 
 def _other_database(call: Call) -> Database | None:
@@ -29,9 +28,8 @@ def _other_database(call: Call) -> Database | None:
 
 def _ask(call: Call, action: str, **more: object) -> Json:
     """Let the source's own SQL function look or act: only it is inside that network."""
-    payload = {"action": action, "execution": call.execution, "epoch": call.epoch, "database": call.payload["database"]}
-    lambdas = clients.at("lambda", _source(call))
-    return functions.ask(call.environment.names.sql, payload | more, lambdas)
+    order = call.for_sql(action, call.payload["database"], **more)
+    return functions.ask(call.environment.names.sql, order, clients.at("lambda", _source(call)))
 
 
 def ready(call: Call) -> Json:
@@ -112,7 +110,7 @@ def _functions(call: Call) -> tuple[Function, ...]:
     lambdas = clients.at("lambda", source)
     if call.payload.get("plan"):
         return workload.look(call.plan.functions, lambdas)
-    named = functions_named(parameters.under(f"{environment.prefix}/config").get("workload-functions", "-"))
+    named = functions_named(parameters.under(environment.configuration).get("workload-functions", "-"))
     tagging = clients.at("resourcegroupstaggingapi", source)
     return workload.functions(environment.name, named, tagging, lambdas)
 
@@ -136,8 +134,8 @@ def stand_down(call: Call) -> Json:
     scaling = clients.at("autoscaling", source)
     found = compute.group(environment.names.group, scaling)
     if found is not None:
-        compute.resize(environment.names.group, Capacity(0, 0, found.capacity.maximum), client=scaling)
-    parameters.put(f"{environment.prefix}/active-region", call.plan.target, clients.at("ssm", source))
+        compute.resize(environment.names.group, found.capacity.emptied, client=scaling)
+    parameters.put(environment.active_region_parameter, call.plan.target, clients.at("ssm", source))
     return {"standby": source}
 
 
@@ -147,7 +145,7 @@ def _doors(call: Call) -> Doors:
 
 def _seen(call: Call) -> Quiet:
     answer = _ask(call, "quiet")
-    return Quiet(bool(answer["read_only"]), int(answer["connections"]), str(answer["position"]))
+    return quiet_from(answer)
 
 
 handler = serve(

@@ -12,17 +12,16 @@ from pilotlight.decide import workload as decide
 from pilotlight.errors import FatalError, PilotLightError, PreconditionFailed, TransientError
 from pilotlight.model import (
     REPROTECT,
-    Capacity,
     Database,
     Function,
     Group,
     Json,
     Protection,
-    Quiet,
     Record,
     Settings,
     as_json,
     protection_from,
+    quiet_from,
 )
 from pilotlight.step import Call, current, serve
 
@@ -129,8 +128,8 @@ def close(call: Call) -> Json:
     seen = workload.change_each(p.functions, decide.to_standby, lambdas)
     group = compute.group(environment.names.group, scaling)
     if group is not None and not protection.is_idle(group):
-        compute.resize(environment.names.group, Capacity(0, 0, group.capacity.maximum), client=scaling)
-    _correct(p.region, {f"{environment.prefix}/active-region": p.active})
+        compute.resize(environment.names.group, group.capacity.emptied, client=scaling)
+    _correct(p.region, {environment.active_region_parameter: p.active})
     old = _found(p)
     if p.retire and old is not None and protection.must_retire(old, p.source):
         doors = database.doors(environment.name, clients.at("ec2", p.region))
@@ -153,7 +152,7 @@ def quiet(call: Call) -> Json:
     seen, detail = None, ""
     try:
         answer = _ask(call, p.region, "quiet", {"host": old.host, "port": old.port})
-        seen = Quiet(bool(answer["read_only"]), int(answer["connections"]), str(answer["position"]))
+        seen = quiet_from(answer)
     except PilotLightError as error:
         detail = str(error)
     # One that is being renamed or restarted will be there to be asked.
@@ -298,7 +297,7 @@ def finish(call: Call) -> Json:
 
 
 def _settings(environment: Environment) -> Settings:
-    path = f"{environment.prefix}/config"
+    path = environment.configuration
     return settings_from(parameters.under(path), path)
 
 
@@ -354,10 +353,9 @@ def _is_protected(environment: Environment, settings: Settings, record: Record, 
 
 def _ask(call: Call, region: str, action: str, place: Mapping[str, Any], patience: str = "at", **more: object) -> Json:
     """Let a region's own SQL function look or act: only it is inside that network."""
-    payload = {"action": action, "execution": call.execution, "epoch": call.epoch, "database": dict(place)}
     lambdas = clients.listening("lambda", region) if patience == "listening" else clients.at("lambda", region)
     try:
-        return functions.ask(call.environment.names.sql, payload | more, lambdas)
+        return functions.ask(call.environment.names.sql, call.for_sql(action, place, **more), lambdas)
     except PilotLightError:
         raise
     except Exception as error:

@@ -97,6 +97,20 @@ class Environment:
         return f"/{self.name}/pilotlight"
 
     @property
+    def configuration(self) -> str:
+        """Path under which the orchestrator's settings are."""
+        return f"{self.prefix}/config"
+
+    @property
+    def active_region_parameter(self) -> str:
+        """Parameter, in each region, that says which one is active: what deployments and the parameter sync follow."""
+        return f"{self.prefix}/active-region"
+
+    def other(self, region: str) -> str:
+        """Name the other one of the two regions."""
+        return self.dr_region if region == self.primary_region else self.primary_region
+
+    @property
     def primary_door(self) -> str:
         """Parameter in DR that says where the primary's load balancer is."""
         return f"{self.prefix}/primary-door"

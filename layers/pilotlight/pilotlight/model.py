@@ -58,6 +58,11 @@ class Capacity:
     desired: int
     maximum: int
 
+    @property
+    def emptied(self) -> Capacity:
+        """No instances, and the ceiling stays."""
+        return Capacity(0, 0, self.maximum)
+
 
 @dataclass(frozen=True, slots=True)
 class Budgets:
@@ -261,6 +266,11 @@ class Quiet:
     read_only: bool
     connections: int
     position: str
+
+
+def quiet_from(answer: Mapping[str, Any]) -> Quiet:
+    """Read back what the SQL function says of a source that is being frozen."""
+    return Quiet(bool(answer["read_only"]), int(answer["connections"]), str(answer["position"]))
 
 
 @dataclass(frozen=True, slots=True)
