@@ -30,7 +30,7 @@ def raise_capacity(call: Call) -> Json:
     version = str(call.payload["version"])
     scaling = clients.at("autoscaling", plan.target)
     found = _group(plan)
-    wanted = capacity.raised(plan.capacity, found.capacity)
+    wanted = capacity.wanted(plan.capacity, found.capacity)
     if (found.capacity, found.version) != (wanted, version):
         compute.resize(plan.group, wanted, plan.launch_template, version, scaling)
         found = _group(plan)

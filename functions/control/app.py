@@ -13,7 +13,7 @@ from pilotlight.config import Environment, settings_from
 from pilotlight.decide import failover, images, promotion, request, restore, tell
 from pilotlight.decide.objects import backlog_told
 from pilotlight.errors import PreconditionFailed, TransientError
-from pilotlight.model import Doors, Json, Record, Settings, as_json
+from pilotlight.model import GRACEFUL, REPLICA, SNAPSHOT, Doors, Json, Record, Settings, as_json
 from pilotlight.step import Call, current, serve
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def _now() -> dt.datetime:
 
 
 def _settings(environment: Environment) -> Settings:
-    path = f"{environment.prefix}/config"
+    path = environment.configuration
     return settings_from(parameters.under(path), path)
 
 
@@ -68,16 +68,16 @@ def plan(call: Call) -> Json:
     there = _there(seen.target)
     found = database.describe(names.database, there("rds"))
     # Only where there is no replica is its door worth a look.
-    looks = seen.mode != request.GRACEFUL and found is not None and not found.source
+    looks = seen.mode != GRACEFUL and found is not None and not found.source
     # Retired, and its successor not built yet, is the replica of a re-protection that the loss cut short.
-    looks_back = seen.mode != request.GRACEFUL and found is None
+    looks_back = seen.mode != GRACEFUL and found is None
     kept = standby.identifiers(names.retired_prefix, there("rds")) if looks_back else ()
     insists = bool(call.payload.get("insists"))
     # Whoever may go on in any case, since the promotion was asked for, is not stopped by a tag that was moved.
     doors = _doors(call, seen.target) if looks and not insists else None
-    method = str(call.payload.get("method", request.REPLICA))
+    method = str(call.payload.get("method", REPLICA))
     # Only what a snapshot is taken of is looked at in the region that is left: that one may be lost.
-    by_snapshot = method == request.SNAPSHOT
+    by_snapshot = method == SNAPSHOT
     gib = snapshots.allocated_gib(names.database, _there(seen.source)("rds")) if by_snapshot else 0
     ours = compute.images(environment.name, there("ec2"))
     planned = as_json(
@@ -106,7 +106,7 @@ def plan(call: Call) -> Json:
         )
     )
     # Past the point of no return there is only the way on, and what is left may be lost.
-    if seen.mode == request.GRACEFUL and not seen.promotion and not call.payload.get("insists"):
+    if seen.mode == GRACEFUL and not seen.promotion and not call.payload.get("insists"):
         left = compute.images(environment.name, _there(seen.source)("ec2"))
         images.require_newest(left, ours, seen.source, seen.target, environment.name, environment.dr_region)
     return planned
@@ -127,12 +127,9 @@ def record(call: Call) -> Json:
     # What is written holds of what was read: of this switch, or of nobody's.
     failover.require_current(seen, call.epoch, call.execution)
     region = seen.target
-    # Asked again, it keeps the epoch of the first time: what lost its role then is named after it.
-    again = seen.active_region == region
-    since, switched = (seen.since, seen.switched) if again else (seen.epoch, seen.mode)
-    if not store.replace(seen, replace(seen, active_region=region, since=since, switched=switched)):
+    if not store.replace(seen, failover.recorded(seen)):
         raise TransientError(f"the record changed while {region} was being recorded as active: try again")
-    parameters.put(f"{call.environment.prefix}/active-region", region, clients.at("ssm", region))
+    parameters.put(call.environment.active_region_parameter, region, clients.at("ssm", region))
     return {"active_region": region, "epoch": seen.epoch}
 
 
@@ -140,8 +137,7 @@ def finish(call: Call) -> Json:
     """Release the lock and say what is next. Asked again, it gives the same answer."""
     store = call.store
     seen = store.read()
-    if seen.lock != "free" or (seen.epoch, seen.holder) != (call.epoch, call.execution):
-        failover.require_current(seen, call.epoch, call.execution)
+    failover.require_own(seen, call.epoch, call.execution)
     if not store.replace(seen, failover.released(seen)):
         raise TransientError("the record changed while the lock was being released: try again")
     objects = _objects(call, seen)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pilotlight.aws import clients, database, functions
 from pilotlight.decide import failover, promotion, restore
 from pilotlight.errors import PreconditionFailed, TransientError
+from pilotlight.model import SNAPSHOT
 from pilotlight.step import Call, current, serve
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ def lag(call: Call) -> Json:
 
     Where there is none there is nothing to ask: whether one is needed is told when the source is known to be open.
     """
-    if call.plan.method == restore.SNAPSHOT or not call.plan.database_host:
+    if call.plan.method == SNAPSHOT or not call.plan.database_host:
         return {"heartbeat_age_seconds": None, "detail": "there is no replica", "waited": call.waited}
     return _ask(call, "drain", plan=call.payload["plan"], waited=call.waited)
 
@@ -35,7 +36,7 @@ def prove(call: Call) -> Json:
     What a restored database lacks by name may be the server's own writes since the snapshot: the source's log tells.
     """
     position, plan = str(call.payload["position"]), call.plan
-    if plan.method != restore.SNAPSHOT:
+    if plan.method != SNAPSHOT:
         return _ask(call, "prove", position=position)
     proof = _ask(call, "prove", position=position, restored=True)
     left = None
@@ -114,8 +115,7 @@ def _ask(call: Call, action: str, **more: object) -> Json:
 
 
 def _ask_at(call: Call, lambdas: Any, action: str, place: Json, **more: object) -> Json:
-    payload = {"action": action, "execution": call.execution, "epoch": call.epoch, "database": place}
-    return functions.ask(call.environment.names.sql, payload | more, lambdas)
+    return functions.ask(call.environment.names.sql, call.for_sql(action, place, **more), lambdas)
 
 
 def _note(call: Call) -> None:

@@ -124,7 +124,7 @@ def _written(
     looked = _looked(call, what, decided if answer is None else None, facts.now)
     # What was told before is no news to whoever looks on, and still the answer to whoever has just said yes.
     decision = decide.looking_on(decided, looked if answer is None else replace(looked, told=()))
-    account = call.context.invoked_function_arn.split(":")[4]
+    account = call.account
     arns = {
         name: f"arn:{call.context.invoked_function_arn.split(':')[1]}:states:{environment.dr_region}:{account}"
         f":stateMachine:{machine}"
@@ -257,7 +257,7 @@ def _ask(call: Call, found: Database) -> Json:
 
 
 def _policy(call: Call) -> Policy:
-    path = f"{call.environment.prefix}/config"
+    path = call.environment.configuration
     return policy_from(parameters.under(path), path)
 
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from pilotlight.aws import clients, compute, database, parameters, workload
 from pilotlight.decide import workload as decide
 from pilotlight.decide.closing import summarise
-from pilotlight.model import Capacity, Json
 from pilotlight.once import once
 from pilotlight.step import Call, current, serve
 
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pilotlight.config import Environment
+    from pilotlight.model import Json
 
 
 def close(call: Call) -> Json:
@@ -28,7 +28,7 @@ def _close(call: Call) -> Json:
     environment = call.environment
     parts: dict[str, Callable[[], str]] = {
         "capacity": lambda: _compute(environment, source),
-        "functions": lambda: _functions(environment, call.plan.functions, source),
+        "functions": lambda: _functions(call.plan.functions, source),
         "database": lambda: _database(environment, source),
         "record": lambda: _record(environment, source),
     }
@@ -51,11 +51,11 @@ def _compute(environment: Environment, source: str) -> str:
     found = compute.group(environment.names.group, client)
     if found is None:
         return "no group"
-    compute.resize(environment.names.group, Capacity(0, 0, found.capacity.maximum), client=client)
+    compute.resize(environment.names.group, found.capacity.emptied, client=client)
     return f"from {found.capacity.desired} to 0"
 
 
-def _functions(environment: Environment, names: tuple[str, ...], source: str) -> str:
+def _functions(names: tuple[str, ...], source: str) -> str:
     client = clients.far("lambda", source)
     seen = workload.change_each(names, decide.to_standby, client)
     workload.require_all(seen.failed)
@@ -69,7 +69,7 @@ def _database(environment: Environment, source: str) -> str:
 
 
 def _record(environment: Environment, source: str) -> str:
-    parameters.put(f"{environment.prefix}/active-region", environment.region, clients.far("ssm", source))
+    parameters.put(environment.active_region_parameter, environment.region, clients.far("ssm", source))
     return f"{environment.region} recorded as active"
 
 

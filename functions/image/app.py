@@ -48,7 +48,7 @@ def begin(call: Call) -> Json:
     region lacks what this one has published.
     """
     environment = call.environment
-    region, other = environment.region, _other(call)
+    region, other = environment.region, environment.other(environment.region)
     way = decide.way(region, other, environment.dr_region, _recorded(call, region), _recorded_there(call, other))
     answer = {"region": region, "other": other, "together": way.together, "detail": way.detail}
     if not way.active:
@@ -59,7 +59,7 @@ def begin(call: Call) -> Json:
             "outcome": "nothing-newer",
             "detail": way.detail or f"{other} has the newest image of {region}",
         }
-    path = f"{environment.prefix}/config"
+    path = environment.configuration
     settings = image_settings_from(parameters.under(path, clients.at("ssm", region)), path)
     if holder := _taken(call):
         return answer | {"outcome": "running", "detail": f"another run is making one: {holder}"}
@@ -74,18 +74,13 @@ def begin(call: Call) -> Json:
 
 def _has_newer(call: Call, way: decide.Way) -> bool:
     """Whether the other region lacks what this one has published, and can be given it."""
-    region, other = call.environment.region, _other(call)
+    region = call.environment.region
+    other = call.environment.other(region)
     return way.together and decide.newer(_images(call, region), _images(call, other)) is not None
 
 
-def _other(call: Call) -> str:
-    environment = call.environment
-    in_primary = environment.region == environment.primary_region
-    return environment.dr_region if in_primary else environment.primary_region
-
-
 def _recorded(call: Call, region: str) -> str:
-    name = f"{call.environment.prefix}/active-region"
+    name = call.environment.active_region_parameter
     return parameters.values((name,), clients.at("ssm", region)).get(name, "")
 
 
@@ -94,7 +89,7 @@ def _recorded_there(call: Call, other: str) -> str | None:
     try:
         return _recorded(call, other)
     except (ClientError, BotoCoreError) as error:
-        if not isinstance(faults.sorted_into_family(error), TransientError):
+        if not faults.is_silence(error):
             raise
         logger.warning("the other region does not answer", reason=str(error))
         return None
@@ -132,7 +127,7 @@ def _require_turn(call: Call) -> decide.Way:
     Both records are asked, as in the beginning: hours may have passed.
     """
     environment = call.environment
-    region, other = environment.region, _other(call)
+    region, other = environment.region, environment.other(environment.region)
     way = decide.way(region, other, environment.dr_region, _recorded(call, region), _recorded_there(call, other))
     if not way.active:
         raise PreconditionFailed(
@@ -247,7 +242,7 @@ def check(call: Call) -> Json:
         found,
         disks,
         images.key(names.key, clients.at("kms", other)),
-        call.context.invoked_function_arn.split(":")[4],
+        call.account,
         group.role if group else "",
     )
     decide.require_startable(verdict, found.identifier, other)

@@ -21,9 +21,8 @@ from pilotlight.aws import clients, evidence, faults, metrics, notes, objects, p
 from pilotlight.config import ObjectLimits, object_limits_from
 from pilotlight.decide import objects as decide
 from pilotlight.decide import tell
-from pilotlight.decide.request import GRACEFUL
 from pilotlight.errors import PilotLightError, PreconditionFailed, TransientError
-from pilotlight.model import as_json
+from pilotlight.model import GRACEFUL, as_json
 from pilotlight.step import Call, current, serve
 
 if TYPE_CHECKING:
@@ -50,17 +49,8 @@ def _text(moment: dt.datetime) -> str:
     return moment.isoformat(timespec="seconds")
 
 
-def _other(call: Call, region: str) -> str:
-    environment = call.environment
-    return environment.dr_region if region == environment.primary_region else environment.primary_region
-
-
-def _account(call: Call) -> str:
-    return str(call.context.invoked_function_arn).split(":")[4]
-
-
 def _bucket(call: Call, region: str) -> str:
-    return call.environment.names.bucket(_account(call), region)
+    return call.environment.names.bucket(call.account, region)
 
 
 # --- The backlog
@@ -117,7 +107,7 @@ def _at_this_moment(call: Call, record: Record, now: dt.datetime) -> Backlog | N
 def _figures(call: Call, region: str, now: dt.datetime, *, far: bool) -> Backlog:
     own = region == call.environment.region
     cloudwatch = clients.far("cloudwatch", region) if far and not own else clients.at("cloudwatch", region)
-    buckets = _bucket(call, region), _bucket(call, _other(call, region))
+    buckets = _bucket(call, region), _bucket(call, call.environment.other(region))
     points, failed = objects.figures(*buckets, now - _LOOK_BACK, now, cloudwatch)
     return decide.heard(region, points, failed, _text(now))
 
@@ -252,8 +242,8 @@ def _current(call: Call, run: _Run) -> Record:
 def _sides(call: Call, record: Record, run: _Run) -> _Sides:
     environment = call.environment
     active = record.active_region
-    returned = _other(call, active)
-    path = f"{environment.prefix}/config"
+    returned = environment.other(active)
+    path = environment.configuration
     limits = object_limits_from(parameters.under(path), path)
     noted = notes.read(environment.state_table, "objects-switch")
     return _Sides(
@@ -261,7 +251,7 @@ def _sides(call: Call, record: Record, run: _Run) -> _Sides:
         limits=limits,
         buckets={"active": _bucket(call, active), "returned": _bucket(call, returned)},
         clients={"active": clients.steady("s3", active), "returned": clients.steady("s3", returned)},
-        evidence=environment.names.evidence_bucket(_account(call), active),
+        evidence=environment.names.evidence_bucket(call.account, active),
         folder=f"objects/{record.since}/{run.name}",
         again=tell.make("objects", environment.name, environment.dr_region),
     )

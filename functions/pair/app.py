@@ -6,7 +6,6 @@ be invoked by hand with ``{}``, for a deployment made while the other region cou
 
 from __future__ import annotations
 
-import datetime as dt
 import json
 import os
 import signal
@@ -122,7 +121,7 @@ def merged(existing: Json | None, ours: Json, role: str) -> Json:
     }
 
 
-def first_record(primary_region: str, now: dt.datetime) -> Json:
+def first_record(primary_region: str) -> Json:
     """Say what the record of the active region reads before anything was ever switched."""
     return {
         "id": {"S": "switch"},
@@ -130,7 +129,6 @@ def first_record(primary_region: str, now: dt.datetime) -> Json:
         "epoch": {"N": "0"},
         "lock": {"S": "free"},
         "holder": {"S": ""},
-        "updated_at": {"S": now.isoformat(timespec="seconds")},
     }
 
 
@@ -234,7 +232,7 @@ def record(settings: Settings) -> bool:
     try:
         _client("dynamodb", settings.region).put_item(
             TableName=settings.state_table,
-            Item=first_record(settings.primary.region, dt.datetime.now(dt.UTC)),
+            Item=first_record(settings.primary.region),
             ConditionExpression="attribute_not_exists(id)",
         )
     except ClientError as error:

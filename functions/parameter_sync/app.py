@@ -81,22 +81,16 @@ def _way(call: Call) -> Way | str:
     environment = call.environment
     if reason := _standing_by(call):
         return reason
-    region, target = environment.region, _target(call)
-    path = f"{environment.prefix}/config"
+    region, target = environment.region, call.environment.other(call.environment.region)
+    path = environment.configuration
     settings = parameters.under(path, clients.steady("ssm", region))
     return Way(region, target, crossing_from(settings, path, environment.name))
 
 
-def _target(call: Call) -> str:
-    environment = call.environment
-    in_primary = environment.region == environment.primary_region
-    return environment.dr_region if in_primary else environment.primary_region
-
-
 def _standing_by(call: Call) -> str:
     """Ask both records."""
-    region, target = call.environment.region, _target(call)
-    name = f"{call.environment.prefix}/active-region"
+    region, target = call.environment.region, call.environment.other(call.environment.region)
+    name = call.environment.active_region_parameter
     own = parameter_store.value(name, clients.steady("ssm", region))
     others = _others_record(name, target) if own == region else None
     just_turned = bool(call.payload.get("turned"))
@@ -279,7 +273,7 @@ class _Batch:
         """Carry what one event names; say whether its message need not come back."""
         name = str(body.get("detail", {}).get("name", ""))
         # What a schedule or the record should have started comes back this way when its message is redriven.
-        if name in ("", f"{self._call.environment.prefix}/active-region"):
+        if name in ("", self._call.environment.active_region_parameter):
             asked: Json = {key: body[key] for key in ("after", "labels") if key in body}
             which = json.dumps(asked, sort_keys=True)
             if which not in self._compared:
@@ -375,7 +369,9 @@ def _wake_the_active(call: Call) -> None:
     """
     try:
         functions.send_off(
-            call.environment.names.parameter_sync, {"action": "reconcile"}, clients.steady("lambda", _target(call))
+            call.environment.names.parameter_sync,
+            {"action": "reconcile"},
+            clients.steady("lambda", call.environment.other(call.environment.region)),
         )
     except (ClientError, BotoCoreError) as error:
         logger.warning("the active region's function was not woken", reason=str(faults.sorted_into_family(error)))
@@ -384,7 +380,7 @@ def _wake_the_active(call: Call) -> None:
 def _turn(call: Call) -> bool:
     """Let the rule of this region follow its record, and say whether that names it. A wrong state does no harm."""
     region = call.environment.region
-    active = parameter_store.value(f"{call.environment.prefix}/active-region", clients.steady("ssm", region)) == region
+    active = parameter_store.value(call.environment.active_region_parameter, clients.steady("ssm", region)) == region
     if rules.switch(call.environment.names.parameter_sync, clients.steady("events", region), on=active):
         logger.info("the rule of this region was switched", on=active)
     return active

@@ -18,9 +18,8 @@ from pilotlight.aws import clients, compute, database, door, functions, metrics,
 from pilotlight.aws.record import Store
 from pilotlight.config import entrance_from, probing_from
 from pilotlight.decide import detection
-from pilotlight.decide.request import GRACEFUL
 from pilotlight.errors import PilotLightError
-from pilotlight.model import Answer, Entrance, Following, as_json
+from pilotlight.model import GRACEFUL, Answer, Entrance, Following, as_json
 from pilotlight.step import Call, serve
 
 if TYPE_CHECKING:
@@ -81,7 +80,7 @@ _last: dict[str, Target] = {}
 
 
 def _target(call: Call) -> Target:
-    path, name, ssm = f"{call.environment.prefix}/config", call.environment.primary_door, clients.brisk("ssm")
+    path, name, ssm = call.environment.configuration, call.environment.primary_door, clients.brisk("ssm")
     try:
         configuration, entrance = parameters.under(path, ssm), parameters.values((name,), ssm).get(name, "")
     except (ClientError, BotoCoreError) as error:

@@ -32,7 +32,7 @@ from pilotlight.aws.record import Store
 from pilotlight.config import functions_named
 from pilotlight.decide import sentinel as decide
 from pilotlight.errors import PreconditionFailed, TransientError
-from pilotlight.model import Capacity, Measure, Quiet
+from pilotlight.model import Measure, quiet_from
 from pilotlight.step import Call, serve
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ def _capacity(call: Call) -> _Done:
     found = compute.group(name, scaling)
     if found is None or not decide.runs(found) or not _still(call):
         return _Done()
-    compute.resize(name, Capacity(0, 0, found.capacity.maximum), client=scaling)
+    compute.resize(name, found.capacity.emptied, client=scaling)
     return _Done(f"from {found.capacity.desired} to 0")
 
 
@@ -191,7 +191,7 @@ def _quiet(call: Call, found: Database, epoch: int, *, just_frozen: bool) -> Non
     place = {"host": found.host, "port": found.port}
     asked = {"action": "quiet", "execution": call.context.function_name, "epoch": epoch, "database": place}
     answer = functions.ask(call.environment.names.sql, asked, clients.near("lambda"))
-    seen = Quiet(bool(answer["read_only"]), int(answer["connections"]), str(answer["position"]))
+    seen = quiet_from(answer)
     logger.info("the database was quieted", read_only=seen.read_only, left=seen.connections, position=seen.position)
     # RDS applies the parameter within seconds: the next look is to find it.
     if not seen.read_only and not just_frozen:
@@ -208,7 +208,7 @@ def _rules(call: Call) -> _Done:
 
 def _active_region(call: Call, verdict: decide.Verdict) -> _Done:
     """Let this region's own record, which deployments and the parameter sync follow, say who serves instead."""
-    name = f"{call.environment.prefix}/active-region"
+    name = call.environment.active_region_parameter
     said = parameters.values((name,)).get(name)
     if said in (None, verdict.successor) or not _still(call):
         return _Done()

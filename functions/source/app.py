@@ -10,7 +10,7 @@ from pilotlight.config import functions_named
 from pilotlight.decide import failover, restore, switchover
 from pilotlight.decide import workload as decide
 from pilotlight.errors import TransientError
-from pilotlight.model import Capacity, Database, Doors, Function, Json, Quiet, Record
+from pilotlight.model import SNAPSHOT, Database, Doors, Function, Json, Quiet, Record, quiet_from
 from pilotlight.step import Call, current, serve
 
 
@@ -23,8 +23,7 @@ def _database(call: Call) -> Database | None:
 
 
 def _other(call: Call) -> str:
-    environment = call.environment
-    return environment.dr_region if _source(call) == environment.primary_region else environment.primary_region
+    return call.environment.other(_source(call))
 
 
 def _other_database(call: Call) -> Database | None:
@@ -33,9 +32,8 @@ def _other_database(call: Call) -> Database | None:
 
 def _ask(call: Call, action: str, **more: object) -> Json:
     """Let the source's own SQL function look or act: only it is inside that network."""
-    payload = {"action": action, "execution": call.execution, "epoch": call.epoch, "database": call.payload["database"]}
-    lambdas = clients.at("lambda", _source(call))
-    return functions.ask(call.environment.names.sql, payload | more, lambdas)
+    order = call.for_sql(action, call.payload["database"], **more)
+    return functions.ask(call.environment.names.sql, order, clients.at("lambda", _source(call)))
 
 
 def ready(call: Call) -> Json:
@@ -43,7 +41,7 @@ def ready(call: Call) -> Json:
     seen, doors = _database(call), _doors(call)
     closed = seen is not None and switchover.is_closed(seen, doors)
     plan, other = call.plan, None if closed else _other_database(call)
-    if not closed and plan.method == restore.SNAPSHOT:
+    if not closed and plan.method == SNAPSHOT:
         gib = snapshots.allocated_gib(plan.database, clients.at("rds", _source(call)))
         restore.require_ready(seen, other, plan.target, gib, plan.budgets.snapshot)
     elif not closed:
@@ -110,11 +108,11 @@ def reopen(call: Call) -> Json:
     try:
         replica, answers = _other_database(call), True
     except Exception as error:
-        if not isinstance(faults.sorted_into_family(error), TransientError):
+        if not faults.is_silence(error):
             raise
         replica, answers = None, False
     method = call.payload.get("method") or (call.plan.method if call.payload.get("plan") else "")
-    restored = answers and method == restore.SNAPSHOT and _is_shut(call, replica)
+    restored = answers and method == SNAPSHOT and _is_shut(call, replica)
 
     def may_open() -> Record:
         """Look at the record before each change: all the looks between them may take a minute."""
@@ -153,7 +151,7 @@ def _functions(call: Call) -> tuple[Function, ...]:
     lambdas = clients.at("lambda", source)
     if call.payload.get("plan"):
         return workload.look(call.plan.functions, call.context.invoked_function_arn, lambdas)
-    named = functions_named(parameters.under(f"{environment.prefix}/config").get("workload-functions", "-"))
+    named = functions_named(parameters.under(environment.configuration).get("workload-functions", "-"))
     tagging = clients.at("resourcegroupstaggingapi", source)
     return workload.functions(environment.name, named, tagging, lambdas)
 
@@ -178,8 +176,8 @@ def stand_down(call: Call) -> Json:
     found = compute.group(environment.names.group, scaling)
     if found is not None:
         failover.require_current(call.store.read(), call.epoch, call.execution)
-        compute.resize(environment.names.group, Capacity(0, 0, found.capacity.maximum), client=scaling)
-    parameters.put(f"{environment.prefix}/active-region", call.plan.target, clients.at("ssm", source))
+        compute.resize(environment.names.group, found.capacity.emptied, client=scaling)
+    parameters.put(environment.active_region_parameter, call.plan.target, clients.at("ssm", source))
     return {"standby": source}
 
 
@@ -189,7 +187,7 @@ def _doors(call: Call) -> Doors:
 
 def _seen(call: Call) -> Quiet:
     answer = _ask(call, "quiet")
-    return Quiet(bool(answer["read_only"]), int(answer["connections"]), str(answer["position"]))
+    return quiet_from(answer)
 
 
 handler = serve(

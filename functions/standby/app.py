@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pilotlight.aws import (
@@ -19,21 +18,21 @@ from pilotlight.aws import (
     workload,
 )
 from pilotlight.config import Environment, settings_from
-from pilotlight.decide import failover, protection, tell
+from pilotlight.decide import failover, protection, switchover, tell
 from pilotlight.decide import workload as decide
 from pilotlight.errors import FatalError, PilotLightError, PreconditionFailed, TransientError
 from pilotlight.model import (
-    Capacity,
+    REPROTECT,
     Database,
     Function,
     Group,
     Json,
     Protection,
-    Quiet,
     Record,
     Settings,
     as_json,
     protection_from,
+    quiet_from,
 )
 from pilotlight.step import Call, current, serve
 
@@ -70,7 +69,7 @@ def begin(call: Call) -> Json:
         running = executions.is_held(seen, absent=failover.just_taken(seen, _now()))
         protection.require_free(seen, running, environment.region)
         # A re-protection that did not end is ended, even where nothing is left to do: its lock is to be freed.
-        unfinished = seen.lock != "free" and seen.mode == protection.REPROTECT
+        unfinished = seen.lock != "free" and seen.mode == REPROTECT
         if not unfinished and _is_protected(environment, settings, seen, region):
             told = protection.already_protected(seen, region, _objects_left(environment, seen))
             return _begun("already-protected", seen, region, asked.rebuild, told)
@@ -148,13 +147,13 @@ def close(call: Call) -> Json:
     group = compute.group(environment.names.group, scaling)
     if group is not None and not protection.is_idle(group):
         _still(call)
-        compute.resize(environment.names.group, Capacity(0, 0, group.capacity.maximum), client=scaling)
-    _correct(p.region, {f"{environment.prefix}/active-region": p.active})
+        compute.resize(environment.names.group, group.capacity.emptied, client=scaling)
+    _correct(p.region, {environment.active_region_parameter: p.active})
     old = _found(p)
     if p.retire and old is not None and protection.must_retire(old, p.source):
         doors = database.doors(environment.name, clients.at("ec2", p.region))
         _still(call)
-        if old.security_groups != (doors.closed,):
+        if not switchover.is_closed(old, doors):
             database.set_door(p.database, doors.closed, rds)
         if not old.source:
             database.set_read_only(environment.names.parameter_group, frozen=True, client=rds)
@@ -173,7 +172,7 @@ def quiet(call: Call) -> Json:
     seen, detail = None, ""
     try:
         answer = _ask(call, p.region, "quiet", {"host": old.host, "port": old.port})
-        seen = Quiet(bool(answer["read_only"]), int(answer["connections"]), str(answer["position"]))
+        seen = quiet_from(answer)
     except PilotLightError as error:
         detail = str(error)
     # One that is being renamed or restarted will be there to be asked.
@@ -303,15 +302,14 @@ def finish(call: Call) -> Json:
     p = _protection(call)
     store = call.store
     seen = store.read()
-    if seen.lock != "free" or (seen.epoch, seen.holder) != (call.epoch, call.execution):
-        failover.require_current(seen, call.epoch, call.execution)
+    failover.require_own(seen, call.epoch, call.execution)
     found = _found(p)
     corrected: list[str] = []
     if p.rebuild and found is not None:
         prefix = call.environment.prefix
         wanted = {f"{prefix}/database-endpoint": found.host, f"{prefix}/database-port": str(found.port)}
         corrected = _correct(p.region, wanted)
-    if not store.replace(seen, replace(seen, lock="free")):
+    if not store.replace(seen, failover.released(seen)):
         raise TransientError("the record changed while the lock was being released: try again")
     divergence = call.payload.get("divergence")
     regions = call.environment.primary_region, call.environment.dr_region
@@ -327,7 +325,7 @@ def _still(call: Call) -> None:
 
 
 def _settings(environment: Environment) -> Settings:
-    path = f"{environment.prefix}/config"
+    path = environment.configuration
     return settings_from(parameters.under(path), path)
 
 
@@ -383,10 +381,9 @@ def _is_protected(environment: Environment, settings: Settings, record: Record, 
 
 def _ask(call: Call, region: str, action: str, place: Mapping[str, Any], patience: str = "at", **more: object) -> Json:
     """Let a region's own SQL function look or act: only it is inside that network."""
-    payload = {"action": action, "execution": call.execution, "epoch": call.epoch, "database": dict(place)}
     lambdas = clients.listening("lambda", region) if patience == "listening" else clients.at("lambda", region)
     try:
-        return functions.ask(call.environment.names.sql, payload | more, lambdas)
+        return functions.ask(call.environment.names.sql, call.for_sql(action, place, **more), lambdas)
     except PilotLightError:
         raise
     except Exception as error:

@@ -26,10 +26,10 @@ def name(alarm: str) -> str:
 
 
 def test_the_alarms_have_the_names_that_others_know() -> None:
-    assert name("PrimaryLost") == NAMES.primary_lost
+    assert name("PrimaryLost") == "dev-dr-primary-lost"
     assert name("ProbeFailed") == NAMES.probe_failed
     assert name("ReplicaLostSource") == NAMES.replica_lost_source
-    assert name("PrimaryReady") == NAMES.primary_ready
+    assert name("PrimaryReady") == "dev-dr-primary-ready"
 
 
 def test_a_loss_is_both_and_nothing_else() -> None:

@@ -31,18 +31,3 @@ def test_step_functions_may_make_the_rule_that_tells_a_childs_end() -> None:
     rule = STATEMENTS["HearsOfTheirEnd"]
     assert set(rule["Action"]) == {"events:PutTargets", "events:PutRule", "events:DescribeRule"}
     assert rule["Resource"]["Fn::Sub"].endswith(":rule/StepFunctionsGetEventsForStepFunctionsExecutionRule")
-
-
-def test_a_failback_that_ended_badly_is_told_of() -> None:
-    rule = MAIN["Resources"]["FailbackEndedBadly"]["Properties"]
-    # One that failed has told of it, unless an error ended it that no Catch hears of.
-    assert set(rule["EventPattern"]["detail"]["status"]) == {"FAILED", "TIMED_OUT", "ABORTED"}
-    (target,) = rule["Targets"]
-    assert target["RetryPolicy"]["MaximumEventAgeInSeconds"] <= 900
-    (other,) = MAIN["Resources"]["FailoverEndedBadly"]["Properties"]["Targets"]
-    assert target["InputTransformer"] == other["InputTransformer"]
-
-
-def test_what_cannot_be_delivered_is_kept() -> None:
-    sources = json.dumps(MAIN["Resources"]["UndeliveredPolicy"])
-    assert '"FailbackEndedBadly", "Arn"' in sources

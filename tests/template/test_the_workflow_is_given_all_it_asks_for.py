@@ -83,18 +83,22 @@ def test_a_state_outlives_its_function_and_so_hears_why_it_ended(name: str) -> N
 
 
 def test_a_bad_end_is_told_even_when_the_workflow_could_not() -> None:
-    rule = MAIN["Resources"]["FailoverEndedBadly"]["Properties"]
+    rule = MAIN["Resources"]["EndedBadly"]["Properties"]
+    # One that failed has told of it, unless an error ended it that no Catch hears of.
     assert set(rule["EventPattern"]["detail"]["status"]) == {"FAILED", "TIMED_OUT", "ABORTED"}
-    assert rule["EventPattern"]["detail"]["stateMachineArn"] == [{"Ref": "Failover"}, {"Ref": "Reprotect"}]
+    machines = [{"Ref": name} for name in ("Failover", "Reprotect", "Failback")]
+    assert rule["EventPattern"]["detail"]["stateMachineArn"] == machines
     (target,) = rule["Targets"]
     assert target["Arn"] == {"Fn::GetAtt": ["NotifyFunction", "Arn"]}
     # EventBridge's own patience is a day: a warning that old would be about something else.
     assert target["RetryPolicy"]["MaximumEventAgeInSeconds"] <= 900
     assert target["DeadLetterConfig"] == {"Arn": {"Fn::GetAtt": ["Undelivered", "Arn"]}}
+    (statement,) = MAIN["Resources"]["UndeliveredPolicy"]["Properties"]["PolicyDocument"]["Statement"]
+    assert statement["Condition"] == {"ArnEquals": {"aws:SourceArn": {"Fn::GetAtt": ["EndedBadly", "Arn"]}}}
 
 
 def test_the_event_becomes_what_the_function_understands() -> None:
-    transformer = MAIN["Resources"]["FailoverEndedBadly"]["Properties"]["Targets"][0]["InputTransformer"]
+    transformer = MAIN["Resources"]["EndedBadly"]["Properties"]["Targets"][0]["InputTransformer"]
     message = transformer["InputTemplate"]
     for name in transformer["InputPathsMap"]:
         message = message.replace(f"<{name}>", f"a-{name}")

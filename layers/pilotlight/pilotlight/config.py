@@ -97,6 +97,20 @@ class Environment:
         return f"/{self.name}/pilotlight"
 
     @property
+    def configuration(self) -> str:
+        """Path under which the orchestrator's settings are."""
+        return f"{self.prefix}/config"
+
+    @property
+    def active_region_parameter(self) -> str:
+        """Parameter, in each region, that says which one is active: what deployments and the parameter sync follow."""
+        return f"{self.prefix}/active-region"
+
+    def other(self, region: str) -> str:
+        """Name the other one of the two regions."""
+        return self.dr_region if region == self.primary_region else self.primary_region
+
+    @property
     def primary_door(self) -> str:
         """Parameter in DR that says where the primary's load balancer is."""
         return f"{self.prefix}/primary-door"
@@ -207,11 +221,6 @@ class Names:
         return f"alias/{self.environment}-pilotlight"
 
     @property
-    def primary_lost(self) -> str:
-        """Composite alarm in the DR region: the probes fail and the replica has lost its source."""
-        return f"{self.environment}-dr-primary-lost"
-
-    @property
     def probe_failed(self) -> str:
         """Alarm in the DR region: the probes of the active region fail."""
         return f"{self.environment}-dr-probe-failed"
@@ -220,11 +229,6 @@ class Names:
     def replica_lost_source(self) -> str:
         """Alarm in the DR region: the replica has lost its source."""
         return f"{self.environment}-dr-replica-lost-source"
-
-    @property
-    def primary_ready(self) -> str:
-        """Alarm in the DR region: the primary region answers again while DR is active."""
-        return f"{self.environment}-dr-primary-ready"
 
     @property
     def traffic(self) -> str:
@@ -268,6 +272,16 @@ def _put(parameter: str) -> str:
     # Settings are read where the function runs.
     region = os.environ.get("AWS_REGION", "<the region of this function>")
     return f"aws ssm put-parameter --region {region} --name {parameter}"
+
+
+def _optional(parameters: Mapping[str, str], name: str) -> str:
+    # Parameter Store holds no empty value, so the templates write "-" for none.
+    value = parameters.get(name, "-").strip()
+    return "" if value == "-" else value
+
+
+def _parts(value: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in value.split(",") if part.strip())
 
 
 def _whole_number(
@@ -340,11 +354,6 @@ def settings_from(parameters: Mapping[str, str], path: str) -> Settings:
     def number(name: str, least: int) -> int:
         return _whole_number(parameters, f"{path}/{name}", otherwise, least=least)
 
-    def optional(name: str) -> str:
-        # Parameter Store holds no empty value, so the templates write "-" for none.
-        value = parameters.get(name, "-").strip()
-        return "" if value == "-" else value
-
     capacity = Capacity(
         minimum=number("capacity-min", 1), desired=number("capacity-desired", 1), maximum=number("capacity-max", 1)
     )
@@ -375,15 +384,15 @@ def settings_from(parameters: Mapping[str, str], path: str) -> Settings:
         cool_down_seconds=number("cool-down-seconds", 0),
         most_lag_seconds=number("most-lag-seconds", 1),
         verify_path=text("verify-path"),
-        application_host=optional("application-host"),
-        workload_functions=functions_named(optional("workload-functions")),
-        hosted_zone=optional("hosted-zone-id"),
+        application_host=_optional(parameters, "application-host"),
+        workload_functions=functions_named(_optional(parameters, "workload-functions")),
+        hosted_zone=_optional(parameters, "hosted-zone-id"),
     )
 
 
 def functions_named(value: str) -> tuple[str, ...]:
     """Read the parameter ``workload-functions``: names separated by commas, ``-`` for none."""
-    return tuple(name.strip() for name in value.split(",") if name.strip() not in ("", "-"))
+    return tuple(name for name in _parts(value) if name != "-")
 
 
 def crossing_from(parameters: Mapping[str, str], path: str, environment: str) -> Crossing:
@@ -404,12 +413,8 @@ def crossing_from(parameters: Mapping[str, str], path: str, environment: str) ->
         One is not what it should be; the message names it and the way out.
     """
 
-    def text(name: str) -> str:
-        value = parameters.get(name, "-").strip()
-        return "" if value == "-" else value
-
     def paths(name: str) -> tuple[str, ...]:
-        found = tuple(part.strip() for part in text(name).split(",") if part.strip())
+        found = _parts(_optional(parameters, name))
         wrong = [part for part in found if not part.startswith("/")]
         if wrong:
             raise PreconditionFailed(
@@ -422,7 +427,7 @@ def crossing_from(parameters: Mapping[str, str], path: str, environment: str) ->
         environment=environment,
         paths=(f"/{environment}", *paths("sync-paths")),
         exclude=paths("sync-exclude"),
-        rewrite=_rewrite_from(text("sync-rewrite"), f"{path}/sync-rewrite"),
+        rewrite=_rewrite_from(_optional(parameters, "sync-rewrite"), f"{path}/sync-rewrite"),
     )
 
 
@@ -533,43 +538,36 @@ def probing_from(parameters: Mapping[str, str], path: str, regions: tuple[str, s
     PreconditionFailed
         One is missing or not what it should be; the message names it and the way out.
     """
+    otherwise = "Until then nobody watches the primary"
 
-    def text(name: str, default: str = "") -> str:
-        value = parameters.get(name, default).strip()
-        if not value:
-            raise PreconditionFailed(
-                f"parameter {path}/{name} is missing: put it ({_put(f'{path}/{name}')} --type String --value …) "
-                "or deploy the stack again. Until then nobody watches the primary"
-            )
-        return "" if value == "-" else value
+    def text(name: str) -> str:
+        if not parameters.get(name, "").strip():
+            raise _missing(f"{path}/{name}", otherwise)
+        return _optional(parameters, name)
 
     rounds = text("probes-per-minute")
     if rounds not in ("1", "2", "3", "4", "6"):
-        raise PreconditionFailed(
-            f"parameter {path}/probes-per-minute is {rounds!r}: it must be 1, 2, 3, 4 or 6; correct it. Until then "
-            "nobody watches the primary"
-        )
-    witnesses = tuple(part.strip() for part in text("witness-urls").split(",") if part.strip())
+        raise _wrong(f"{path}/probes-per-minute", rounds, "1, 2, 3, 4 or 6", otherwise)
+    witnesses = _parts(text("witness-urls"))
     wrong = [url for url in witnesses if not url.startswith(("http://", "https://"))]
     if wrong:
         raise PreconditionFailed(
             f"parameter {path}/witness-urls has {wrong[0]!r}: addresses begin with http:// or https:// and are "
-            "separated by commas; correct it. Until then nobody watches the primary"
+            f"separated by commas; correct it. {otherwise}"
         )
     elsewhere = tuple(url for url in witnesses if not any(region in _host(url) for region in regions))
     if witnesses and not elsewhere:
         raise PreconditionFailed(
             f"parameter {path}/witness-urls names only addresses in {' and '.join(regions)}: they cannot tell whether "
-            "DR is cut off. Name at least one in another region (WitnessUrls), or - for none. Until then nobody "
-            "watches the primary"
+            f"DR is cut off. Name at least one in another region (WitnessUrls), or - for none. {otherwise}"
         )
     return Probing(
         health_path=text("health-path"),
         deep_health_path=text("deep-health-path"),
         witnesses=elsewhere,
         rounds=int(rounds),
-        application_host=text("application-host", "-"),
-        observer=text("observer-health-check", "-"),
+        application_host=_optional(parameters, "application-host"),
+        observer=_optional(parameters, "observer-health-check"),
     )
 
 

@@ -14,6 +14,12 @@ type Lock = Literal["free", "held", "failed"]
 
 MODES = ("automatic", "approval", "manual")
 ANSWERS = ("approve", "reject")
+UNGRACEFUL = "ungraceful"
+GRACEFUL = "graceful"
+# What the record says while a standby is being built: that takes the same lock, and is asked for elsewhere.
+REPROTECT = "reprotect"
+REPLICA = "replica"
+SNAPSHOT = "snapshot"
 
 
 def as_json(fact: Any) -> Json:
@@ -36,11 +42,11 @@ def as_json(fact: Any) -> Json:
 class Request:
     """What a person or a rule asks of the failover, already checked. ``automatic`` where an alarm stands behind it."""
 
-    mode: str = "ungraceful"
+    mode: str = UNGRACEFUL
     reason: str = ""
     force: bool = False
     target: str = ""
-    method: str = "replica"
+    method: str = REPLICA
     automatic: bool = False
 
 
@@ -51,6 +57,11 @@ class Capacity:
     minimum: int
     desired: int
     maximum: int
+
+    @property
+    def emptied(self) -> Capacity:
+        """No instances, and the ceiling stays."""
+        return Capacity(0, 0, self.maximum)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +128,14 @@ class Record:
     started_by: str = ""
     frozen: str = ""
     insists: str = ""
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether a switch is under way, or did not end.
+
+        Building a standby takes the lock as well. It brings no region up, and leaves nothing for a switch to resume.
+        """
+        return self.lock != "free" and self.mode != REPROTECT
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,9 +215,13 @@ class Database:
     resource: str = ""
     """Names this instance and no other, whatever it is called by now."""
     tags: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    deletion_protection: bool = False
     backup_window: str = ""
     maintenance_window: str = ""
+
+    @property
+    def replicates(self) -> bool:
+        """Whether RDS says that it replicates, and that all is well with that."""
+        return self.replication == "replicating" and self.replication_normal
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,6 +272,11 @@ class Quiet:
     read_only: bool
     connections: int
     position: str
+
+
+def quiet_from(answer: Mapping[str, Any]) -> Quiet:
+    """Read back what the SQL function says of a source that is being frozen."""
+    return Quiet(bool(answer["read_only"]), int(answer["connections"]), str(answer["position"]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -450,12 +478,14 @@ class Plan:
     most_lag_seconds: int
     budgets: Budgets
     steps: tuple[str, ...] = ()
-    method: str = "replica"
+    method: str = REPLICA
     freeze_estimate: str = ""
     image_age_hours: float = -1.0
     image_version: str = ""
     traffic: str = "team"
     """Who moves the traffic: ``route53``, which follows by itself, or the ``team``."""
+    slow_poll_seconds: int = 60
+    """Between two looks at what takes hours: snapshot, copy and restore."""
 
 
 def plan_from(payload: Mapping[str, Any]) -> Plan:

@@ -46,6 +46,15 @@ class Call:
         return int(self.payload.get("waited", 0))
 
     @property
+    def account(self) -> str:
+        """The account that all this is in."""
+        return self.context.invoked_function_arn.split(":")[4]
+
+    def for_sql(self, action: str, place: Mapping[str, object], **more: object) -> Json:
+        """Make what a region's SQL function is asked for this switch, of the database in a place (host and port)."""
+        return {"action": action, "execution": self.execution, "epoch": self.epoch, "database": dict(place)} | more
+
+    @property
     def store(self) -> Store:
         """The record."""
         return Store(self.environment.state_table, self.environment.primary_region)

@@ -205,7 +205,7 @@ def test_one_that_gave_way_to_a_failover_does_not_call_the_lost_region_active() 
     taken = dataclasses.replace(BACK, lock="held", mode="ungraceful", holder=EXECUTION, source=PRIMARY, target=DR)
     told = failback.failed(planned(), THIRD, child(Error="FatalError", Cause="this step belongs to epoch 2."), taken)
     mail = told["notification"]
-    assert mail["subject"] == "[dev] FAILBACK STOPPED: another execution is at work, see make status"
+    assert mail["subject"] == "[dev] FAILBACK STOPPED: another execution is at work"
     assert f"{EXECUTION} holds the lock" in mail["message"]
     assert "active and serves" not in mail["message"]
     assert f"\n  make status ENVIRONMENT=dev DR_REGION={DR}\n" in mail["message"]

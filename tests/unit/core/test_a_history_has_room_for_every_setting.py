@@ -80,11 +80,10 @@ def test_the_arithmetic_is_that_of_the_state_machine() -> None:
             "10",
             *["60"] * 2,
             '"{% $decision.again_seconds %}"',
-            *['"{% $slowly %}"'] * 3,
+            *['"{% $plan.slow_poll_seconds %}"'] * 3,
             *['"{% $plan.poll_seconds %}"'] * 5,
         ]
     )
-    assert f"$ceil($plan.budgets.snapshot / {pace.SNAPSHOT_LOOKS})" in text
     longest = decision.MOST_LOOKING_SECONDS / decision.LISTEN_AGAIN_SECONDS * pace.EVENTS_A_LOOK
     assert longest <= pace._DECIDING
     # As often as it is tried where nothing can be decided, each attempt leaves three events.
@@ -112,6 +111,9 @@ def test_a_plan_waits_as_the_arithmetic_says() -> None:
         record = replace(HELD, mode=mode)
         planned = failover.plan(record, "dev", settings, REPLICA, IMAGE, EMPTY_GROUP, DOOR, (), samples.NAMES)
         assert planned.poll_seconds == pace.polling(budgets, mode, "replica") > 1
+        # Hours are looked at no more often than minutes, and never so often that a history fills up.
+        assert planned.slow_poll_seconds == pace.rarely(budgets, planned.poll_seconds) >= planned.poll_seconds
+        assert budgets.snapshot / planned.slow_poll_seconds <= pace.SNAPSHOT_LOOKS
 
 
 def most(name: str) -> int:

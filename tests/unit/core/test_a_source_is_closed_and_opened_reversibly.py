@@ -1,14 +1,12 @@
 from __future__ import annotations
 
-import io
-import json
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
-from pilotlight.aws import database, functions
-from pilotlight.errors import FatalError, PreconditionFailed, TransientError
+from pilotlight.aws import database
+from pilotlight.errors import PreconditionFailed, TransientError
 from pilotlight.model import Doors
 
 
@@ -84,31 +82,3 @@ def test_a_freeze_is_a_dynamic_parameter(frozen: bool, value: str) -> None:
     database.set_read_only("dev-db", frozen=frozen, client=rds)
     (asked,) = rds.asked
     assert asked["Parameters"] == [{"ParameterName": "read_only", "ParameterValue": value, "ApplyMethod": "immediate"}]
-
-
-class Lambda:
-    """Answers one call."""
-
-    def __init__(self, answer: Any, error: bool = False) -> None:
-        self._answer = {"Payload": io.BytesIO(json.dumps(answer).encode())} | (
-            {"FunctionError": "Unhandled"} if error else {}
-        )
-
-    def invoke(self, **_: Any) -> Any:
-        return self._answer
-
-
-def test_an_answer_from_the_other_side_is_handed_on() -> None:
-    assert functions.ask("dev-sql", {"action": "mark"}, Lambda({"position": "uuid:1-9"})) == {"position": "uuid:1-9"}
-
-
-@pytest.mark.parametrize("family", [TransientError, PreconditionFailed, FatalError])
-def test_an_error_from_the_other_side_keeps_its_family(family: type[Exception]) -> None:
-    failed = Lambda({"errorType": family.__name__, "errorMessage": "why"}, error=True)
-    with pytest.raises(family, match="dev-sql: why"):
-        functions.ask("dev-sql", {}, failed)
-
-
-def test_an_unknown_error_from_the_other_side_is_fatal() -> None:
-    with pytest.raises(FatalError, match="Task timed out"):
-        functions.ask("dev-sql", {}, Lambda({"errorMessage": "Task timed out after 30 seconds"}, error=True))

@@ -211,17 +211,22 @@ def test_where_the_other_region_does_not_answer_the_run_is_alone(world: World, m
     assert begun["detail"] == f"{DR} does not answer"
 
 
-def test_a_region_that_refuses_is_not_one_that_is_lost(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A permission that is missing would otherwise be told as an outage, every night."""
+@pytest.mark.parametrize(
+    ("code", "family"), [("AccessDeniedException", FatalError), ("ThrottlingException", TransientError)]
+)
+def test_a_region_that_refuses_is_not_one_that_is_lost(
+    code: str, family: type[Exception], world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A permission that is missing would otherwise be told as an outage, and an image published alone, every night."""
     real = clients.at
 
     def refused(service: str, region: str) -> Any:
         if region == DR:
-            raise ClientError({"Error": {"Code": "AccessDeniedException", "Message": "no"}}, "GetParameters")
+            raise ClientError({"Error": {"Code": code, "Message": "no"}}, "GetParameters")
         return real(service, region)
 
     monkeypatch.setattr(clients, "at", refused)
-    with pytest.raises(FatalError):
+    with pytest.raises(family):
         world.ask("begin", input={})
 
 

@@ -23,6 +23,8 @@ def refusal(code: str, status: int = 400) -> ClientError:
     [
         (refusal("ThrottlingException"), TransientError),
         (refusal("ScalingActivityInProgress"), TransientError),
+        (refusal("InvalidDBParameterGroupState"), TransientError),
+        (refusal("InvalidDBParameterGroupStateFault"), TransientError),
         (refusal("Whatever", 503), TransientError),
         (refusal("AccessDenied", 403), FatalError),
         (refusal("ValidationError"), FatalError),
@@ -35,6 +37,22 @@ def refusal(code: str, status: int = 400) -> ClientError:
 )
 def test_every_error_has_exactly_one_family(error: Exception, family: type[PilotLightError]) -> None:
     assert type(faults.sorted_into_family(error)) is family
+
+
+@pytest.mark.parametrize(
+    ("error", "silent"),
+    [
+        (refusal("Whatever", 503), True),
+        (ConnectTimeoutError(endpoint_url="e"), True),
+        (ReadTimeoutError(endpoint_url="e"), True),
+        (refusal("ThrottlingException"), False),
+        (refusal("AccessDenied", 403), False),
+        (NoCredentialsError(), False),
+        (TransientError("why"), False),
+    ],
+)
+def test_a_region_that_throttles_or_refuses_does_answer(error: Exception, silent: bool) -> None:
+    assert faults.is_silence(error) is silent
 
 
 def test_a_family_is_never_hidden_behind_a_subclass() -> None:

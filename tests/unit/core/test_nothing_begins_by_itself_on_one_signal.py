@@ -590,7 +590,7 @@ def test_people_are_told_what_is_known_and_what_to_type(facts: Facts) -> None:
     [
         (LOST, "docs/runbooks/failover.md, 3. Watch"),
         (watch(observers="healthy"), "docs/runbooks/failover.md, Ask the team"),
-        (replica(receives=True), "docs/decision.md, The rules, in their order"),
+        (replica(receives=True), "docs/decision.md, The rules in their order"),
     ],
 )
 def test_a_mail_ends_with_the_page_that_says_more(facts: Facts, page: str) -> None:

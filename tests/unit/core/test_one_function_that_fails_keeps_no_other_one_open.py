@@ -153,8 +153,7 @@ def test_who_opens_asks_for_tags_and_for_nothing_else_of_a_function() -> None:
 def test_a_fence_closes_the_others(aws: Any, state_table: str, monkeypatch: pytest.MonkeyPatch) -> None:
     there, module = Functions("a", "z"), load("fence")
     monkeypatch.setattr(clients, "far", lambda *_: there)
-    environment: Any = SimpleNamespace()
-    assert module._functions(environment, ("a", "gone", "z"), "eu-west-1") == "2 off (gone not there)"
+    assert module._functions(("a", "gone", "z"), "eu-west-1") == "2 off (gone not there)"
     assert there.off == ["a", "z"]
 
 

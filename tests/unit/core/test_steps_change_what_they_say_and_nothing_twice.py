@@ -413,6 +413,30 @@ def test_a_source_is_opened_though_the_target_hangs(
         source(asked, Context())
 
 
+class Throttles:
+    """A region that answers that it is asked too often."""
+
+    def __getattr__(self, name: str) -> Any:
+        def refuse(**_: Any) -> None:
+            raise ClientError({"Error": {"Code": "Throttling", "Message": "Rate exceeded"}}, "DescribeDBInstances")
+
+        return refuse
+
+
+def test_a_target_that_throttles_is_asked_again_before_a_source_is_opened_beside_it(
+    aws: Any, state_table: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be a primary by now, whatever the record says: only one that is lost is not asked."""
+    back(aws, state_table)
+    frozen, real = Frozen(), clients.near
+    monkeypatch.setattr(clients, "patient", lambda service, region: Throttles())
+    monkeypatch.setattr(clients, "near", lambda service: real(service) if service == "dynamodb" else frozen)
+    asked = event("open", source=DR, plan=as_json(plan(source=DR, target=PRIMARY, mode="graceful", functions=())))
+    with pytest.raises(TransientError, match="Rate exceeded"):
+        load("source").handler(asked, Context())
+    assert frozen.changes == []
+
+
 NAMED = {"Name": "/dev/pilotlight/config/workload-functions", "Value": "reports"}
 
 

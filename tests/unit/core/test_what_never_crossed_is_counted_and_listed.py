@@ -25,6 +25,7 @@ from pilotlight.aws import evidence
 from pilotlight.model import as_json
 from pilotlight.sql import binlog, divergence
 from pilotlight.sql.binlog import Began, Row, Searching, Statement, Unreadable
+from pilotlight.sql.dialect import UNKNOWN
 from pilotlight.sql.divergence import LEFT_OUT, Limits, Listing, plain, write
 from tests.unit.core.servers import server
 
@@ -103,7 +104,7 @@ def test_nothing_missing_reads_no_log(kind: str) -> None:
 def test_without_positions_nothing_is_counted_and_nothing_fails() -> None:
     for written, executed, who in (("0-1-3", "", "the new database"), ("", "0-1-3", "db.example")):
         found, _, asked = compared("mariadb", [{"value": written}], executed)
-        assert (found.transactions, found.listed, asked) == (sql.UNKNOWN, False, [])
+        assert (found.transactions, found.listed, asked) == (UNKNOWN, False, [])
         assert who in found.detail
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from pilotlight import sql
 from pilotlight.model import Replication
+from pilotlight.sql.dialect import UNKNOWN
 
 
 class Fake:
@@ -131,7 +132,7 @@ def test_a_replica_that_received_nothing_since_its_start_is_judged_by_position_o
     changes: dict[str, Any], applied: bool
 ) -> None:
     seen = mysql("", f"{UUID}:1-9", **changes)
-    assert (seen.applied, seen.unapplied) == (applied, 0 if applied else sql.UNKNOWN)
+    assert (seen.applied, seen.unapplied) == (applied, 0 if applied else UNKNOWN)
 
 
 def test_a_server_that_replicates_from_nobody_is_no_replica() -> None:

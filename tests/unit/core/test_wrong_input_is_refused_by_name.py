@@ -6,7 +6,7 @@ import pytest
 
 from pilotlight.decide import request
 from pilotlight.errors import PreconditionFailed
-from pilotlight.model import Request
+from pilotlight.model import GRACEFUL, REPLICA, Request
 from tests.unit.core.samples import DR, PRIMARY
 
 
@@ -52,4 +52,4 @@ def test_anything_else_is_refused_by_the_name_of_the_field(payload: Any, named: 
 
 def test_a_planned_switchover_is_asked_for_by_its_mode() -> None:
     asked = request.check({"mode": "graceful"}, PRIMARY, DR)
-    assert (asked.mode, asked.target, asked.method) == (request.GRACEFUL, DR, request.REPLICA)
+    assert (asked.mode, asked.target, asked.method) == (GRACEFUL, DR, REPLICA)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import contextlib
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
@@ -10,7 +11,28 @@ from pilotlight.aws import clients, faults
 from pilotlight.errors import PreconditionFailed, TransientError
 from pilotlight.model import Database, Doors
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# The service's code has no "Fault" at its end, the exception class of the SDK has.
 _WRONG_STATE = ("InvalidDBInstanceState", "InvalidDBInstanceStateFault")
+_NOT_NOW = (
+    *_WRONG_STATE,
+    "DBInstanceAlreadyExists",
+    "DBInstanceAlreadyExistsFault",
+    "DBSnapshotAlreadyExists",
+    "DBSnapshotAlreadyExistsFault",
+)
+
+
+@contextlib.contextmanager
+def unless_busy() -> Iterator[None]:
+    """Ask RDS for what it may refuse for the state things are in: what that means, the next look tells."""
+    try:
+        yield
+    except ClientError as error:
+        if faults.code(error) not in _NOT_NOW:
+            raise
 
 
 def describe(identifier: str, client: Any = None) -> Database | None:
@@ -18,7 +40,6 @@ def describe(identifier: str, client: Any = None) -> Database | None:
     try:
         answer = (client or clients.near("rds")).describe_db_instances(DBInstanceIdentifier=identifier)
     except ClientError as error:
-        # The service's code has no "Fault" at its end, the exception class of the SDK has.
         if faults.code(error) in ("DBInstanceNotFound", "DBInstanceNotFoundFault"):
             return None
         raise
@@ -43,7 +64,6 @@ def describe(identifier: str, client: Any = None) -> Database | None:
         arn=instance.get("DBInstanceArn", ""),
         resource=instance.get("DbiResourceId", ""),
         tags={tag["Key"]: tag["Value"] for tag in instance.get("TagList", [])},
-        deletion_protection=instance.get("DeletionProtection", False),
         backup_window=instance.get("PreferredBackupWindow", ""),
         maintenance_window=instance.get("PreferredMaintenanceWindow", ""),
     )

@@ -12,6 +12,9 @@ _TRANSIENT = frozenset(
         "InternalError",
         "InternalFailure",
         "InternalServerError",
+        # The group was modified a moment ago: a freeze that is called off thaws it seconds after it froze it.
+        "InvalidDBParameterGroupState",
+        "InvalidDBParameterGroupStateFault",
         "ProvisionedThroughputExceededException",
         "RequestLimitExceeded",
         "RequestTimeout",
@@ -37,7 +40,10 @@ def code(error: ClientError) -> str:
 
 
 def is_silence(error: Exception) -> bool:
-    """Whether a region does not answer: no way there, no answer in time, or one that is its own trouble."""
+    """Whether a region does not answer: no way there, no answer in time, or one that is its own trouble.
+
+    One that throttles does answer: the same call may succeed in a moment, but nobody is to go on as if it were lost.
+    """
     if isinstance(error, ClientError):
         return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)) >= 500
     return isinstance(error, (botocore.exceptions.ConnectionError, HTTPClientError))
@@ -58,13 +64,8 @@ def sorted_into_family(error: Exception) -> PilotLightError:
     """
     if isinstance(error, PilotLightError):
         return error
-    if isinstance(error, ClientError):
-        status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-        if code(error) in _TRANSIENT or status >= 500:
-            return TransientError(str(error))
-        return FatalError(str(error))
-    if isinstance(error, (botocore.exceptions.ConnectionError, HTTPClientError)):
+    if is_silence(error) or (isinstance(error, ClientError) and code(error) in _TRANSIENT):
         return TransientError(str(error))
-    if isinstance(error, BotoCoreError):
+    if isinstance(error, (ClientError, BotoCoreError)):
         return FatalError(str(error))
     return FatalError(f"{type(error).__name__}: {error}")

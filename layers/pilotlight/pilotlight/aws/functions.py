@@ -11,7 +11,12 @@ if TYPE_CHECKING:
     from pilotlight.model import Json
 
 _FAMILIES: dict[str, type[PilotLightError]] = {
-    family.__name__: family for family in (TransientError, PreconditionFailed, FatalError)
+    **{family.__name__: family for family in (TransientError, PreconditionFailed, FatalError)},
+    # How Lambda says that it ended the function, or that the function died: the next one may well live. The state
+    # machines retry the same (`Lambda.Unknown` is their word for a failure without a type).
+    "": TransientError,
+    "Sandbox.Timedout": TransientError,
+    "Runtime.ExitError": TransientError,
 }
 
 
@@ -21,13 +26,14 @@ def ask(name: str, payload: Json, client: Any) -> Json:
     Raises
     ------
     TransientError, PreconditionFailed, FatalError
-        Whatever the function raised, under the same family; anything unknown is fatal.
+        Whatever the function raised, under the same family; one that Lambda ended is transient, anything unknown fatal.
     """
     answer = client.invoke(FunctionName=name, Payload=json.dumps(payload).encode())
     body = json.loads(answer["Payload"].read() or b"null")
     if "FunctionError" in answer:
-        known = _FAMILIES.get(str(body.get("errorType", "")))
-        raise (known or FatalError)(f"{name}: {body.get('errorMessage', 'failed without a message')}")
+        told = body if isinstance(body, dict) else {}
+        family = _FAMILIES.get(str(told.get("errorType") or ""), FatalError)
+        raise family(f"{name}: {told.get('errorMessage') or 'failed without a message'}")
     result: Json = body
     return result
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from pilotlight.aws import clients, faults
-from pilotlight.aws.standby import accepted
+from pilotlight.aws.database import unless_busy
 
 if TYPE_CHECKING:
     from pilotlight.model import Json
@@ -57,8 +57,8 @@ def allocated_gib(identifier: str, client: Any = None) -> int:
     return int(answer["DBInstances"][0].get("AllocatedStorage", 0))
 
 
-def copy(identifier: str, source: str, key: str, client: Any) -> bool:
-    """Ask for a copy of a snapshot of another region, with its tags; say whether RDS took the request.
+def copy(identifier: str, source: str, key: str, client: Any) -> None:
+    """Ask for a copy of a snapshot of another region, with its tags.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ def copy(identifier: str, source: str, key: str, client: Any) -> bool:
     key
         The key of this region: a copy of an encrypted snapshot has to name one.
     """
-    try:
+    with unless_busy():
         client.copy_db_snapshot(
             SourceDBSnapshotIdentifier=source,
             SourceRegion=source.split(":")[3],
@@ -75,13 +75,10 @@ def copy(identifier: str, source: str, key: str, client: Any) -> bool:
             KmsKeyId=key,
             CopyTags=True,
         )
-    except ClientError as error:
-        return accepted(error)
-    return True
 
 
-def restore(identifier: str, snapshot: str, given: Json, security_group: str, client: Any) -> bool:
-    """Ask for an instance with a snapshot's data; say whether RDS took the request.
+def restore(identifier: str, snapshot: str, given: Json, security_group: str, client: Any) -> None:
+    """Ask for an instance with a snapshot's data.
 
     Parameters
     ----------
@@ -91,16 +88,13 @@ def restore(identifier: str, snapshot: str, given: Json, security_group: str, cl
         Nobody has to get in yet.
     """
     known = {name: value for name, value in given.items() if name in _AT_RESTORE}
-    try:
+    with unless_busy():
         client.restore_db_instance_from_db_snapshot(
             DBInstanceIdentifier=identifier,
             DBSnapshotIdentifier=snapshot,
             VpcSecurityGroupIds=[security_group],
             **known,
         )
-    except ClientError as error:
-        return accepted(error)
-    return True
 
 
 def to_settle(given: Json) -> Json:
@@ -114,10 +108,7 @@ def settings(identifier: str, client: Any) -> Json:
     return {name: seen.get(told) for name, told in _AFTERWARDS.items()}
 
 
-def settle(identifier: str, wanted: Json, client: Any) -> bool:
-    """Ask for other settings, at once; say whether RDS took the request."""
-    try:
+def settle(identifier: str, wanted: Json, client: Any) -> None:
+    """Ask for other settings, at once."""
+    with unless_busy():
         client.modify_db_instance(DBInstanceIdentifier=identifier, ApplyImmediately=True, **wanted)
-    except ClientError as error:
-        return accepted(error)
-    return True

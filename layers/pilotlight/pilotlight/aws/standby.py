@@ -7,32 +7,17 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from pilotlight.aws import faults
+from pilotlight.aws.database import unless_busy
 from pilotlight.model import DatabaseSnapshot, Json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# The service's code has no "Fault" at its end, the exception class of the SDK has.
-_NOT_NOW = (
-    "DBInstanceAlreadyExists",
-    "DBInstanceAlreadyExistsFault",
-    "DBSnapshotAlreadyExists",
-    "DBSnapshotAlreadyExistsFault",
-    "InvalidDBInstanceState",
-    "InvalidDBInstanceStateFault",
-)
 _NO_SNAPSHOT = ("DBSnapshotNotFound", "DBSnapshotNotFoundFault")
 # What says that an instance was retired is nothing for its successor; what AWS set nobody else may set.
 _OF_THE_OLD = ("aws:", "pilotlight:retired-", "pilotlight:role", "pilotlight:divergence-")
 # gp3 takes a word about its speed only from this size on.
 _GIB_OF_FAST_GP3 = 400
-
-
-def accepted(error: ClientError) -> bool:
-    """Say no where RDS refuses for the state things are in; the next look tells what that means."""
-    if faults.code(error) in _NOT_NOW:
-        return False
-    raise error
 
 
 def identifiers(prefix: str, client: Any) -> tuple[str, ...]:
@@ -56,13 +41,10 @@ def snapshot(identifier: str, client: Any) -> DatabaseSnapshot | None:
     return DatabaseSnapshot(identifier, found["Status"], found.get("DbiResourceId", ""))
 
 
-def take_snapshot(identifier: str, instance: str, tags: Mapping[str, str], client: Any) -> bool:
-    """Ask for a snapshot that carries tags; say whether RDS took the request."""
-    try:
+def take_snapshot(identifier: str, instance: str, tags: Mapping[str, str], client: Any) -> None:
+    """Ask for a snapshot that carries tags."""
+    with unless_busy():
         client.create_db_snapshot(DBSnapshotIdentifier=identifier, DBInstanceIdentifier=instance, Tags=_listed(tags))
-    except ClientError as error:
-        return accepted(error)
-    return True
 
 
 def tag(arn: str, tags: Mapping[str, str], client: Any) -> None:
@@ -70,32 +52,26 @@ def tag(arn: str, tags: Mapping[str, str], client: Any) -> None:
     client.add_tags_to_resource(ResourceName=arn, Tags=_listed(tags))
 
 
-def rename(identifier: str, name: str, client: Any) -> bool:
-    """Ask for another name, protected from deletion; say whether RDS took the request."""
-    try:
+def rename(identifier: str, name: str, client: Any) -> None:
+    """Ask for another name, protected from deletion."""
+    with unless_busy():
         client.modify_db_instance(
             DBInstanceIdentifier=identifier,
             NewDBInstanceIdentifier=name,
             DeletionProtection=True,
             ApplyImmediately=True,
         )
-    except ClientError as error:
-        return accepted(error)
-    return True
 
 
-def keep_backups(identifier: str, days: int, windows: tuple[str, str], client: Any) -> bool:
-    """Switch automated backups on, with the windows for them and for maintenance; say whether RDS took the request."""
+def keep_backups(identifier: str, days: int, windows: tuple[str, str], client: Any) -> None:
+    """Switch automated backups on, with the windows for them and for maintenance."""
     backup, maintenance = windows
     more = {"PreferredBackupWindow": backup} if backup else {}
     more |= {"PreferredMaintenanceWindow": maintenance} if maintenance else {}
-    try:
+    with unless_busy():
         client.modify_db_instance(
             DBInstanceIdentifier=identifier, BackupRetentionPeriod=days, ApplyImmediately=True, **more
         )
-    except ClientError as error:
-        return accepted(error)
-    return True
 
 
 def shape(identifier: str, client: Any) -> Json:
@@ -157,8 +133,8 @@ def inherited(tags: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in tags.items() if not name.startswith(_OF_THE_OLD)}
 
 
-def create_replica(identifier: str, source: str, given: Json, security_group: str, client: Any) -> bool:
-    """Ask for a replica of an instance in another region; say whether RDS took the request.
+def create_replica(identifier: str, source: str, given: Json, security_group: str, client: Any) -> None:
+    """Ask for a replica of an instance in another region.
 
     Parameters
     ----------
@@ -167,7 +143,7 @@ def create_replica(identifier: str, source: str, given: Json, security_group: st
     given
         What `shape` says.
     """
-    try:
+    with unless_busy():
         client.create_db_instance_read_replica(
             DBInstanceIdentifier=identifier,
             SourceDBInstanceIdentifier=source,
@@ -175,9 +151,6 @@ def create_replica(identifier: str, source: str, given: Json, security_group: st
             VpcSecurityGroupIds=[security_group],
             **given,
         )
-    except ClientError as error:
-        return accepted(error)
-    return True
 
 
 def _option_group(old: Json) -> str | None:

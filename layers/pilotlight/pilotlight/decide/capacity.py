@@ -16,18 +16,13 @@ _NEEDED = ("Launch", "AddToLoadBalancer")
 
 
 def wanted(configured: Capacity, running: Capacity) -> Capacity:
-    """Choose the sizes: what is configured, and never lower than what runs."""
+    """Choose the sizes: what is configured, or planned, and never lower than what runs by now."""
     desired = max(configured.desired, running.desired)
     return Capacity(
         minimum=max(configured.minimum, running.minimum),
         desired=desired,
         maximum=max(configured.maximum, running.maximum, desired),
     )
-
-
-def raised(plan: Capacity, running: Capacity) -> Capacity:
-    """Choose what to set now: the plan's sizes, and never lower than what runs by now."""
-    return wanted(plan, running)
 
 
 def check_launchable(group: Group, region: str) -> None:

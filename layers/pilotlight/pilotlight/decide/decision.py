@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 from pilotlight.decide.detection import STALL_SECONDS
-from pilotlight.decide.request import GRACEFUL, REPROTECT
+from pilotlight.model import GRACEFUL, REPROTECT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -291,7 +291,7 @@ def goes_on(automation: Automation, primary: str, dr: str) -> Decision:
 def _nothing_to_do(facts: Facts, dr: str) -> Decision | None:
     record = facts.record
     # As the lock has it: who builds a standby leaves nothing unfinished, and gives way to an unplanned failover.
-    if not _is_unfinished(record) and record.active_region == dr:
+    if not record.unfinished and record.active_region == dr:
         return Decision("stand-down", "already-active", f"{dr} is active already since epoch {record.since}")
     if record.lock == "held" and facts.holder_running and record.mode != REPROTECT:
         runs = f"{record.holder} is switching already (epoch {record.epoch})"
@@ -300,10 +300,6 @@ def _nothing_to_do(facts: Facts, dr: str) -> Decision | None:
             return Decision("wait", "a-switch-runs", runs, again_seconds=LOOK_AGAIN_SECONDS)
         return Decision("stand-down", "a-switch-runs", runs)
     return None
-
-
-def _is_unfinished(record: Record) -> bool:
-    return record.lock != "free" and record.mode != REPROTECT
 
 
 def _not_to_be_believed(facts: Facts) -> Decision | None:
@@ -341,7 +337,7 @@ def _forbidden(facts: Facts, policy: Policy, dr: str) -> Decision | None:
         return Decision("tell", "manual", f"{_lost(facts)}; failover is manual here")
     if not automation.on:
         return _automation_is_off(automation)
-    if not _is_unfinished(record) and record.cool_down_until and _at(facts.now) < _at(record.cool_down_until):
+    if not record.unfinished and record.cool_down_until and _at(facts.now) < _at(record.cool_down_until):
         return Decision(
             "tell", "cool-down", f"the last switch was a moment ago; its cool-down ends {record.cool_down_until}"
         )
@@ -354,7 +350,7 @@ def _forbidden(facts: Facts, policy: Policy, dr: str) -> Decision | None:
             again_seconds=LOOK_AGAIN_SECONDS,
         )
     # Only a switch that is not finished leaves a database that is no replica and may take over.
-    if not (replica.exists and replica.promotable and (replica.is_replica or _is_unfinished(record))):
+    if not (replica.exists and replica.promotable and (replica.is_replica or record.unfinished)):
         return Decision(
             "tell",
             "no-replica",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from pilotlight.decide import tell
-from pilotlight.decide.request import GRACEFUL, SNAPSHOT
+from pilotlight.model import GRACEFUL, SNAPSHOT
 
 if TYPE_CHECKING:
     from pilotlight.model import End, Json, Record

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Literal
 from pilotlight.decide import tell, traffic
 from pilotlight.decide.ending import UNCAUGHT
 from pilotlight.decide.request import triggered
-from pilotlight.decide.restore import SNAPSHOT, freeze_estimate
+from pilotlight.decide.restore import freeze_estimate
 from pilotlight.errors import PreconditionFailed
+from pilotlight.model import GRACEFUL, SNAPSHOT
 
 if TYPE_CHECKING:
     from pilotlight.model import Database, Json, Record
@@ -94,7 +95,7 @@ def start(
             "has ended, then start again. Watch it: "
             f"aws stepfunctions describe-execution --region {dr} --execution-arn {record.holder}"
         )
-    unfinished = record.lock != "free" and record.mode != "reprotect"
+    unfinished = record.unfinished
     if record.active_region == dr:
         if unfinished and record.promotion and record.target == primary:
             # Past the point of no return the primary's database is nobody's replica: the switch has to be finished.
@@ -115,12 +116,7 @@ def start(
 
 
 def _replicates(database: Database, source_region: str) -> bool:
-    return (
-        database.status == "available"
-        and f":{source_region}:" in database.source
-        and database.replication == "replicating"
-        and database.replication_normal
-    )
+    return database.status == "available" and f":{source_region}:" in database.source and database.replicates
 
 
 def child_name(parent: str, part: str) -> str:
@@ -167,7 +163,7 @@ def plan(
         "image": {"name": child_name(parent, "image"), "input": {"only_if_newer": True}},
         "switch": {
             "name": child_name(parent, "switch"),
-            "input": {"mode": "graceful", "target": primary, "method": wish.method, "force": wish.force}
+            "input": {"mode": GRACEFUL, "target": primary, "method": wish.method, "force": wish.force}
             | ({"automatic": True} if wish.automatic else {})
             | why,
         },

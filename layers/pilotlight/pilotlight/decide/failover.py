@@ -6,11 +6,26 @@ import datetime as dt
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from pilotlight.decide import capacity, images, pace, promotion, traffic
-from pilotlight.decide.request import GRACEFUL, REPLICA, REPROTECT, SAME_AGAIN, SNAPSHOT, finishing
+from pilotlight.decide import capacity, images, pace, promotion, switchover, traffic
+from pilotlight.decide.request import SAME_AGAIN, finishing
 from pilotlight.decide.restore import freeze_estimate
 from pilotlight.errors import FatalError, PreconditionFailed
-from pilotlight.model import Database, Door, Doors, Function, Group, Image, Plan, Record, Request, Settings
+from pilotlight.model import (
+    GRACEFUL,
+    REPLICA,
+    REPROTECT,
+    SNAPSHOT,
+    Database,
+    Door,
+    Doors,
+    Function,
+    Group,
+    Image,
+    Plan,
+    Record,
+    Request,
+    Settings,
+)
 
 ALARM = "alarm"
 """Who has started a switch, where nobody has."""
@@ -122,8 +137,7 @@ def begin(
         return Begin(
             "already-held", record, passed=passed, interrupted=closed and not passed, insists=bool(record.insists)
         )
-    # Building a standby leaves nothing to resume for a switch.
-    unfinished = record.lock != "free" and record.mode != REPROTECT
+    unfinished = record.unfinished
     if not unfinished and record.active_region == target:
         return Begin("already-active", record)
     if record.lock == "held" and holder_running and not (record.mode == REPROTECT and not planned):
@@ -204,6 +218,16 @@ def lately(moment: str, now: dt.datetime) -> bool:
         return False
 
 
+def recorded(record: Record) -> Record:
+    """Say what the record is once the target serves. Asked again, it keeps the epoch of the first time.
+
+    What lost its role then is named after that epoch.
+    """
+    if record.active_region == record.target:
+        return record
+    return replace(record, active_region=record.target, since=record.epoch, switched=record.mode)
+
+
 def released(record: Record) -> Record:
     """Say what the record is when a switch is done: no lock, and no note of a promotion that is under way.
 
@@ -259,7 +283,7 @@ def is_left_behind(record: Record, database: Database | None, doors: Doors | Non
         and database is not None
         and not database.source
         and doors is not None
-        and database.security_groups == (doors.closed,)
+        and switchover.is_closed(database, doors)
     )
 
 
@@ -286,6 +310,18 @@ def require_current(record: Record, epoch: int, execution: str) -> None:
         f"this step belongs to epoch {epoch} of {execution}, but the record is at epoch {record.epoch} "
         f"({record.lock}, holder {record.holder or 'none'}): it changed nothing"
     )
+
+
+def require_own(record: Record, epoch: int, execution: str) -> None:
+    """Refuse to end what is somebody else's. Who has released the lock already may ask again.
+
+    Raises
+    ------
+    FatalError
+        Another execution has taken the lock since.
+    """
+    if record.lock != "free" or (record.epoch, record.holder) != (epoch, execution):
+        require_current(record, epoch, execution)
 
 
 def _kept(retired: str, identifier: str, target: str) -> str:
@@ -374,6 +410,7 @@ def plan(
     version = chosen.tags.get(images.VERSION, "")
     wanted = capacity.wanted(settings.capacity, group.capacity)
     moved_by = traffic.by(settings.hosted_zone)
+    poll = pace.polling(settings.budgets, record.mode, method)
     return Plan(
         environment=environment,
         mode=record.mode,
@@ -396,7 +433,7 @@ def plan(
         door=door.url,
         verify_path=settings.verify_path,
         application_host=settings.application_host,
-        poll_seconds=pace.polling(settings.budgets, record.mode, method),
+        poll_seconds=poll,
         most_lag_seconds=settings.most_lag_seconds,
         budgets=settings.budgets,
         steps=steps(
@@ -412,4 +449,5 @@ def plan(
         image_age_hours=age,
         image_version=version,
         traffic=moved_by,
+        slow_poll_seconds=pace.rarely(settings.budgets, poll),
     )

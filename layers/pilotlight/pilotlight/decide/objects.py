@@ -9,7 +9,7 @@ import datetime as dt
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from pilotlight.model import Backlog, Measure, ObjectVersion, Switched, as_json
+from pilotlight.model import GRACEFUL, Backlog, Measure, ObjectVersion, Switched, as_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -128,7 +128,7 @@ def backlog_told(note: Json) -> str:
     if not seen.measured_at:
         return f"how many had not crossed is not known ({seen.detail or 'S3 was never heard'})"
     age = int((_moment(note["at"]) - _moment(seen.measured_at)).total_seconds())
-    planned = note.get("mode") == "graceful"
+    planned = note.get("mode") == GRACEFUL
     before = "the loss" if note.get("lost") else "the switch"
     when = f"seen {_span(age)} before {before}" if age > 0 else "seen at the switch" if planned else f"seen at {before}"
     failed = f", {seen.failed} operations had failed within the hour" if seen.failed else ""
@@ -246,7 +246,7 @@ def judge(key: Key, statuses: Mapping[str, str], switch: Switched) -> tuple[Json
         for one in key.only_returned
         if one.marker and one.latest and _recent(one, switch)
     ]
-    theirs = [one for one in _written_there(key, statuses, switch) if _recent(one, switch)]
+    theirs = [one for one in _written_there(key, statuses) if _recent(one, switch)]
     ours = [
         one
         for one in key.active
@@ -266,7 +266,7 @@ def judge(key: Key, statuses: Mapping[str, str], switch: Switched) -> tuple[Json
     return tuple(found)
 
 
-def _written_there(key: Key, statuses: Mapping[str, str], switch: Switched) -> list[ObjectVersion]:
+def _written_there(key: Key, statuses: Mapping[str, str]) -> list[ObjectVersion]:
     """List what the returned side wrote: what only it has, and what the active side has as a replica."""
     crossed = [one for one in key.active if statuses.get(one.version) == "REPLICA"]
     # What has crossed, and was removed here since, is nothing that the active side never saw.

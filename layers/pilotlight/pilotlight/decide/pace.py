@@ -9,7 +9,7 @@ from __future__ import annotations
 from itertools import count
 from typing import TYPE_CHECKING, Final
 
-from pilotlight.decide.request import GRACEFUL, SNAPSHOT
+from pilotlight.model import GRACEFUL, SNAPSHOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -26,7 +26,7 @@ MOST_EVENTS: Final = 20_000
 MOST_LOOKS: Final = 300
 """Looks that a re-protection takes in each of its waits, beside those in its first minutes."""
 SNAPSHOT_LOOKS: Final = 1_000
-"""Looks at snapshot, copy and restore together, as the state machine has it."""
+"""Looks at snapshot, copy and restore together."""
 
 _ONCE: Final = 600
 _DECIDING: Final = 6_500
@@ -68,8 +68,13 @@ def events_of_a_switch(budgets: Budgets, mode: str, method: str, poll: int) -> i
         return events + _DECIDING + EVENTS_A_LOOK * _looks(budgets.drain, 1)
     events += EVENTS_A_LOOK * _looks(budgets.freeze, 1) + EVENTS_A_PROOF * _looks(budgets.proof, 1)
     if method == SNAPSHOT:
-        events += EVENTS_A_LOOK * _looks(budgets.snapshot, max(poll, -(-budgets.snapshot // SNAPSHOT_LOOKS)))
+        events += EVENTS_A_LOOK * _looks(budgets.snapshot, rarely(budgets, poll))
     return events
+
+
+def rarely(budgets: Budgets, poll: int) -> int:
+    """Say how many seconds a switch waits between two looks at snapshot, copy and restore."""
+    return max(poll, -(-budgets.snapshot // SNAPSHOT_LOOKS))
 
 
 def slowly(budgets: Budgets) -> int:

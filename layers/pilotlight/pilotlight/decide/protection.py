@@ -7,10 +7,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from pilotlight.decide import pace, promotion, switchover, tell
-from pilotlight.decide.request import GRACEFUL, SNAPSHOT, finishing
+from pilotlight.decide.request import finishing
 from pilotlight.decide.workload import to_standby
 from pilotlight.errors import PreconditionFailed
 from pilotlight.model import (
+    GRACEFUL,
+    REPROTECT,
+    SNAPSHOT,
     Database,
     DatabaseSnapshot,
     Doors,
@@ -27,7 +30,6 @@ if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Callable, Collection
 
-REPROTECT = "reprotect"
 RETIRED_EPOCH = "pilotlight:retired-epoch"
 _EXAMPLE = '{"region": "<the region that is not active>", "rebuild": true, "reason": "why"}'
 _FIELDS = {"region", "rebuild", "reason"}
@@ -116,7 +118,7 @@ def require_free(record: Record, running: bool, region: str) -> None:
             "execution changed nothing. "
             f"Watch the other: aws stepfunctions describe-execution --region {region} --execution-arn {record.holder}"
         )
-    if record.lock != "free" and record.mode != REPROTECT and record.promotion:
+    if record.unfinished and record.promotion:
         raise PreconditionFailed(
             f"the switch to {record.target} (epoch {record.epoch}, {record.mode}) did not end, and it asked for the "
             f"promotion at {record.promotion}: who is active is only known when it has. {_NOTHING} "
@@ -190,8 +192,7 @@ def is_protected(found: Database | None, source: str, group: Group | None, funct
         found is not None
         and found.status not in ("creating", *promotion.TERMINAL)
         and found.source == source
-        and found.replication == "replicating"
-        and found.replication_normal
+        and found.replicates
         and found.backup_retention_days > 0
         and is_idle(group)
         and not any(to_standby(function).anything for function in functions)
@@ -521,7 +522,7 @@ def follows(found: Database | None, heard: Json, protection: Protection, waited:
     """
     found = _require_there(found, protection)
     age = heard.get("age")
-    replicating = found.source == protection.source and found.replication == "replicating" and found.replication_normal
+    replicating = found.source == protection.source and found.replicates
     if replicating and age is not None and int(age) <= protection.most_lag_seconds:
         return True
     beat = f"last heard the active heart {age} s ago" if age is not None else "has not heard the active heart"

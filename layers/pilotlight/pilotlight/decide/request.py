@@ -6,17 +6,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from pilotlight.errors import PreconditionFailed
-from pilotlight.model import Record, Request
+from pilotlight.model import GRACEFUL, REPLICA, SNAPSHOT, UNGRACEFUL, Record, Request
 
 _EXAMPLE = '{"mode": "ungraceful" or "graceful", "target": "<region>", "reason": "why", "force": false}'
 _FIELDS = {"mode", "reason", "force", "target", "method", "trigger", "automatic"}
 _LONGEST_REASON = 500
-UNGRACEFUL = "ungraceful"
-GRACEFUL = "graceful"
-# What the record says while a standby is being built: that takes the same lock, and is asked for elsewhere.
-REPROTECT = "reprotect"
-REPLICA = "replica"
-SNAPSHOT = "snapshot"
 SAME_AGAIN = "start the same again, with the input it was started with"
 """How to go on after a failure, in a cause that unplanned and planned switches share.
 

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Literal
 
 from pilotlight.decide import promotion
 from pilotlight.errors import PreconditionFailed
+from pilotlight.model import SNAPSHOT
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from pilotlight.model import Database, DatabaseSnapshot, Json
 
-SNAPSHOT = "snapshot"
 _UNDONE = "Nothing was deleted: what there is of snapshots stays. Then start again."
 # Assumptions, not measurements: what RDS takes for each part, in minutes, and how many GiB it does in one more.
 _TAKING = (5, 20)

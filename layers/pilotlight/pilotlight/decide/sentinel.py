@@ -14,9 +14,9 @@ import datetime as dt
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from pilotlight.decide import protection
-from pilotlight.decide.request import GRACEFUL, REPROTECT
+from pilotlight.decide import protection, switchover
 from pilotlight.decide.workload import to_standby
+from pilotlight.model import GRACEFUL
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -60,10 +60,8 @@ def judge(record: Record, region: str) -> Verdict:
     region
         The sentinel's own.
     """
-    # Building a standby takes the lock as well, and brings no region up.
-    switching = record.lock != "free" and record.mode != REPROTECT
     if record.active_region == region:
-        if switching and record.promotion and record.target not in ("", region):
+        if record.unfinished and record.promotion and record.target not in ("", region):
             return Verdict(
                 "closed",
                 f"the switch to {record.target} (epoch {record.epoch}) has passed its point of no return at "
@@ -73,7 +71,7 @@ def judge(record: Record, region: str) -> Verdict:
             )
         return Verdict("active", f"{region} is recorded as active since epoch {record.since}")
     # A planned switch brings nothing up before it has noted that there is no way back.
-    if switching and record.target == region and (record.mode != GRACEFUL or record.promotion):
+    if record.unfinished and record.target == region and (record.mode != GRACEFUL or record.promotion):
         state = "is bringing it up" if record.lock == "held" else "did not end, and may go on at any time"
         return Verdict("brought up", f"{region} is left as it is: the switch to it (epoch {record.epoch}) {state}")
     return Verdict(
@@ -128,7 +126,7 @@ def shutting(found: Database, doors: Doors | None, verdict: Verdict, *, frozen: 
     frozen
         Whether its parameter group makes it read-only.
     """
-    ajar = doors is not None and found.security_groups != (doors.closed,)
+    ajar = doors is not None and not switchover.is_closed(found, doors)
     if verdict.worked_on:
         return Shutting(door=ajar, freeze=ajar and not frozen)
     return Shutting(door=ajar, freeze=not frozen, quiet=found.status == "available")

@@ -44,7 +44,7 @@ def require_ready(
         raise PreconditionFailed(
             f"the replica is {seen}. {nothing} Wait until it is an available replica, then start again."
         )
-    if not replica.replication_normal or replica.replication != "replicating":
+    if not replica.replicates:
         raise PreconditionFailed(
             f"the replica does not replicate ({replica.replication or 'no state'}). {nothing} Repair the replication, "
             "then start again."
@@ -113,9 +113,9 @@ def is_still(seen: Quiet, proven: str, waited: int, budget: int) -> bool:
     return False
 
 
-def is_closed(source: Database, doors: Doors) -> bool:
-    """Whether an earlier switchover left the source closed to writers."""
-    return source.security_groups == (doors.closed,)
+def is_closed(database: Database, doors: Doors) -> bool:
+    """Whether a database is behind its closed door alone, as a switch leaves what serves nobody."""
+    return database.security_groups == (doors.closed,)
 
 
 def require_may_open(

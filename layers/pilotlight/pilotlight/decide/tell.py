@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, Literal
 
 from pilotlight.decide import images, traffic
-from pilotlight.decide.request import GRACEFUL, REPROTECT
+from pilotlight.model import GRACEFUL, REPROTECT
 
 if TYPE_CHECKING:
     from pilotlight.model import Json, Record

@@ -6,7 +6,6 @@ group, and a kill through the procedure that RDS has for it.
 """
 
 from pilotlight.sql.accounts import prepare
-from pilotlight.sql.dialect import UNKNOWN
 from pilotlight.sql.divergence import Limits, compare, keep_log, position
 from pilotlight.sql.freeze import mark, prove, quiet
 from pilotlight.sql.heartbeat import beat, last_beat
@@ -14,7 +13,6 @@ from pilotlight.sql.replica import replication
 from pilotlight.sql.server import Server, connect
 
 __all__ = [
-    "UNKNOWN",
     "Limits",
     "Server",
     "beat",
