@@ -88,7 +88,8 @@ class Stage:
             LaunchTemplate={"LaunchTemplateId": self.template, "Version": "1"},
             AvailabilityZones=[f"{self.region}{letter}" for letter in "abc"],
             HealthCheckType="ELB",
-            HealthCheckGracePeriod=60,
+            # A process takes its real time to start, and a second is fifty of these.
+            HealthCheckGracePeriod=600,
             **({"TargetGroupARNs": [self.target_group]} if self.target_group else {}),
             **sizes,
         )

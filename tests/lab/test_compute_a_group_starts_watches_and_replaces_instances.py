@@ -35,9 +35,12 @@ def served(stage: Stage) -> Stage:
 def test_a_group_serves_through_its_load_balancer_once_its_instances_have_booted(stage: Stage) -> None:
     stage.make_load_balancer()
     assert stage.ask()[0] == 503
+    # Slow enough that they are seen before they have booted.
+    stage.lab.set_scale(10)
     stage.make_group(MinSize=2, MaxSize=4)
     stage.lab.wait_until(lambda: len(stage.group()["Instances"]) == 2)
     assert {each["LifecycleState"] for each in stage.group()["Instances"]} == {"Pending"}
+    stage.lab.set_scale(50)
     stage.lab.wait_until(lambda: len(stage.healthy()) == 2, 60, "two healthy targets")
     assert stage.in_service() == stage.healthy()
     assert {stage.ask()[1]["instance"] for _ in range(4)} == stage.healthy()
@@ -63,10 +66,12 @@ def test_an_instance_whose_process_is_killed_is_replaced(served: Stage) -> None:
 
 def test_a_sick_instance_is_replaced_after_the_grace_period(served: Stage) -> None:
     before = served.in_service()
+    served.update(HealthCheckGracePeriod=60)
     control(served.lab, "sick-instances", region=PRIMARY)
     served.lab.wait_until(lambda: not before & served.in_service(), 60, "the sick ones to go")
     assert "ELB system health check" in " ".join(each["Cause"] for each in served.activities())
     control(served.lab, "sick-instances", region=PRIMARY, sick=False)
+    served.update(HealthCheckGracePeriod=600)
     served.lab.wait_until(lambda: len(served.healthy()) == 2, 60, "two healthy targets")
 
 

@@ -76,7 +76,7 @@ def test_no_connection_no_open_transaction_and_no_event_writes_after_the_freeze(
 
     with pytest.raises(pymysql.err.Error):
         opened.commit()
-    insistent.refused.wait(20)
+    assert insistent.refused.wait(20)
     with pytest.raises(pymysql.err.OperationalError, match="read-only"):
         pair.execute("INSERT INTO app.rows_of_a_test VALUES (3)")
     with pytest.raises(pymysql.err.OperationalError, match="read-only"):
