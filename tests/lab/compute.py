@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import http.client
 import json
-import urllib.request
 import uuid
 from typing import TYPE_CHECKING, Any
 
@@ -28,11 +27,7 @@ END
 
 def control(lab: RunningLab, name: str, **order: Any) -> Any:
     """Call a control of the group ``compute`` and return its answer."""
-    request = urllib.request.Request(
-        f"{lab.endpoint}/_lab/control/compute/{name}", json.dumps(order).encode(), method="POST"
-    )
-    with urllib.request.urlopen(request, timeout=30) as answer:
-        return json.load(answer)["answer"]
+    return lab.control("compute", name, **order)
 
 
 def base_image(lab: RunningLab, region: str) -> str:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
-import urllib.request
 from typing import TYPE_CHECKING, Any, Final
 
 import pymysql
@@ -107,7 +105,7 @@ class Databases:
             password=PASSWORD,
             database="app",
             autocommit=True,
-            connect_timeout=5,
+            connect_timeout=20,
             **options,
         )
 
@@ -130,7 +128,7 @@ class Databases:
 
     def wait_for_rows(self, identifier: str, region: str, number: int) -> None:
         """Wait until so many rows are there."""
-        self.lab.wait_until(lambda: self.count(identifier, region) == number, 20, f"{number} rows")
+        self.lab.wait_until(lambda: self.count(identifier, region) == number, 60, f"{number} rows")
 
     def told(self, identifier: str, region: str) -> dict[str, Any]:
         """Return what the lab itself knows of an instance."""
@@ -141,8 +139,4 @@ class Databases:
 
     def control(self, name: str, **order: Any) -> Any:
         """Use one of the lab's controls of databases."""
-        request = urllib.request.Request(
-            f"{self.lab.endpoint}/_lab/control/database/{name}", json.dumps(order).encode(), method="POST"
-        )
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            return json.load(answer)["answer"]
+        return self.lab.control("database", name, **order)

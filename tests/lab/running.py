@@ -135,7 +135,7 @@ class RunningLab:
 
     def status(self) -> dict[str, Any]:
         """Return what the lab says of itself."""
-        with urllib.request.urlopen(f"{self.endpoint}/_lab/status", timeout=10) as answer:
+        with urllib.request.urlopen(f"{self.endpoint}/_lab/status", timeout=60) as answer:
             status: dict[str, Any] = json.load(answer)
         return status
 
@@ -147,7 +147,7 @@ class RunningLab:
             answer: dict[str, Any] = json.load(answered)
         return answer
 
-    def wait_until[T](self, condition: Callable[[], T | None], seconds: float = 30, what: str = "") -> T:
+    def wait_until[T](self, condition: Callable[[], T | None], seconds: float = 60, what: str = "") -> T:
         """Return the condition's first true value; fail with the end of the lab's output when it stays false."""
         deadline = time.monotonic() + seconds
         while True:

@@ -39,7 +39,7 @@ def start(lab: RunningLab, machine: str) -> str:
 def ended(lab: RunningLab, arn: str) -> dict[str, Any]:
     states = lab.client("stepfunctions", DR)
     return lab.wait_until(
-        lambda: (seen := states.describe_execution(executionArn=arn))["status"] != "RUNNING" and seen, 30, arn
+        lambda: (seen := states.describe_execution(executionArn=arn))["status"] != "RUNNING" and seen, 60, arn
     )
 
 
@@ -52,7 +52,7 @@ def child_of(lab: RunningLab, arn: str) -> str:
         told = [event["taskSubmittedEventDetails"] for event in events if event["type"] == "TaskSubmitted"]
         return json.loads(told[-1]["output"])["ExecutionArn"] if told else ""
 
-    return lab.wait_until(submitted, 30, "the child is named in its parent's history")
+    return lab.wait_until(submitted, 60, "the child is named in its parent's history")
 
 
 def test_what_the_child_gives_is_what_its_parent_has(lab: RunningLab) -> None:

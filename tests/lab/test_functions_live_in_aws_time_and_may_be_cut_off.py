@@ -29,7 +29,7 @@ REACHER = """
 import socket, urllib.request, urllib.error
 import boto3
 from botocore.config import Config
-QUICK = Config(connect_timeout=1, read_timeout=1, retries={"total_max_attempts": 1})
+QUICK = Config(connect_timeout=10, read_timeout=10, retries={"total_max_attempts": 1})
 def attempt(action):
     try:
         action()
@@ -39,7 +39,7 @@ def attempt(action):
 def handler(event, context):
     found = {}
     for name, url in event["urls"].items():
-        found[name] = attempt(lambda: urllib.request.urlopen(url, timeout=2).read())
+        found[name] = attempt(lambda: urllib.request.urlopen(url, timeout=10).read())
     for region in event["regions"]:
         client = boto3.client("sqs", region_name=region, config=QUICK)
         found[region] = attempt(client.list_queues)

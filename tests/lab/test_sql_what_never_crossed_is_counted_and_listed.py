@@ -45,7 +45,7 @@ class Diverged(Prepared):
             with self.server(DR) as replica:
                 return not sql.replication(replica).source_connected if sql.replication(replica).is_replica else True
 
-        self.databases.lab.wait_until(lost, 20, "the replica without its source")
+        self.databases.lab.wait_until(lost, 60, "the replica without its source")
 
     def promote(self) -> None:
         """Promote the replica and let its heart beat."""
@@ -62,7 +62,7 @@ class Diverged(Prepared):
             with self.server(PRIMARY) as source, self.server(DR) as replica:
                 return replica.dialect.missing(source.position, sql.position(replica).executed) == 0
 
-        self.databases.lab.wait_until(all_there, 20, "everything across")
+        self.databases.lab.wait_until(all_there, 60, "everything across")
 
     def executed(self) -> str:
         """Ask the new database how far it was."""
@@ -185,7 +185,7 @@ def test_the_rows_that_never_crossed_are_listed_exactly(lab: RunningLab) -> None
     assert "cannot be read" in refused.detail
 
     # And a log that is gone is no failure either.
-    lab.wait_until(lambda: _purged(pair), 20, "the old log purged")
+    lab.wait_until(lambda: _purged(pair), 60, "the old log purged")
     gone, none, _ = pair.compare(executed)
     assert gone.transactions >= found.transactions
     assert (gone.listed, gone.rows, none) == (False, 0, [])
