@@ -28,7 +28,7 @@ State = Literal["initial", "healthy", "unhealthy", "draining", "unused", "unavai
 _logger = logging.getLogger("lab.balancer")
 
 _SHORTEST_INTERVAL: Final = 0.2
-_SHORTEST_TIMEOUT: Final = 1.0
+_SHORTEST_TIMEOUT: Final = 3.0
 _HOP_BY_HOP: Final = {b"connection", b"keep-alive", b"proxy-connection", b"upgrade", b"te"}
 _LARGEST_HEAD: Final = 32 * 1024
 _LARGEST_BODY: Final = 1024 * 1024

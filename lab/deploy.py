@@ -125,13 +125,15 @@ class _Steps:
     def __init__(self, lab: Lab, stop: threading.Event) -> None:
         self._lab = lab
         self._stop = stop
-        LOGS.mkdir(parents=True, exist_ok=True)
+        # Labs of one working tree run side by side.
+        self._logs = LOGS / str(lab.port)
+        self._logs.mkdir(parents=True, exist_ok=True)
 
     def run(self, saying: str, log_name: str, command: Sequence[str | Path]) -> None:
         if self._stop.is_set():
             raise DeployError("stopped")
         print(f"lab: {saying} …", flush=True)
-        log = LOGS / f"{log_name}.log"
+        log = self._logs / f"{log_name}.log"
         with log.open("wb") as output:
             process = children.start(
                 [str(part) for part in command],

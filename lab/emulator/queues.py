@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 import time
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from lab.emulator import replace, wrap_resource
+from lab.emulator import replace, scope, wrap_resource
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,10 +17,17 @@ if TYPE_CHECKING:
     from lab.world import Lab
 
 
-def install(_: Lab) -> None:
-    """Complete MiniStack's dead letters."""
+def install(lab: Lab) -> None:
+    """Complete MiniStack's dead letters, and offer the control of the group ``queues``.
+
+    Parameters
+    ----------
+    lab
+        Gets the control.
+    """
     _functions_have_dead_letters()
     _dead_letters_go_back()
+    lab.controls["queues"] = {"make-visible": _visible(lab)}
 
 
 def _functions_have_dead_letters() -> None:
@@ -103,3 +111,35 @@ def _dead_letters_go_back() -> None:
 
     sqs._HANDLERS["StartMessageMoveTask"] = start
     sqs._HANDLERS["ListMessageMoveTasks"] = list_tasks
+
+
+def _visible(lab: Lab) -> Callable[[str, str], int]:
+    """Return what lets messages be received that wait for it: an SQS of real time knows nothing of the lab's clock."""
+    from ministack.services import lambda_svc, sqs
+
+    polling = threading.Lock()
+
+    def poll(original: Callable[[], bool]) -> Callable[[], bool]:
+        def polled() -> bool:
+            # A message is received first, and only then its function is at work.
+            with polling:
+                return original()
+
+        return polled
+
+    def make_visible(region: str, queue: str) -> int:
+        """Let a queue's messages be received now, unless a function is at work on some; return how many there are."""
+        with scope(lab, region), polling, sqs._queues_lock:
+            found = sqs._queues.get(sqs._queue_url(queue))
+            if found is None:
+                raise ValueError(f"there is no queue {queue} in {region}")
+            arn = found["attributes"]["QueueArn"]
+            mappings = [esm["UUID"] for esm in list(lambda_svc._esms.values()) if esm.get("EventSourceArn") == arn]
+            if not any(lambda_svc._esm_inflight.get(mapping) for mapping in mappings):
+                for message in found["messages"]:
+                    message["visible_at"] = min(message["visible_at"], time.time())
+            sqs.esm_wake.set()
+            return len(found["messages"])
+
+    replace(lambda_svc, "_poll_sqs", poll)
+    return make_visible

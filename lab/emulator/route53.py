@@ -31,7 +31,7 @@ _METRIC_INTERVAL: Final = 30
 _BEAT: Final = 10
 _PROBE_SECONDS: Final = 4.0
 """AWS seconds that an endpoint has to answer, and never less than `_LEAST_SECONDS` here."""
-_LEAST_SECONDS: Final = 1.0
+_LEAST_SECONDS: Final = 3.0
 _ENDPOINTS: Final = ("HTTP", "HTTPS")
 _METRICS_REGION: Final = "us-east-1"
 _METRICS_SECONDS: Final = 60

@@ -65,9 +65,9 @@ class _Backlog:
         """Let replication hang: what is written stays pending."""
         self._refused[prefix] = "PENDING"
 
-    def allow(self, prefix: str) -> None:
-        """Take a fault back. What has failed stays so, as on AWS; what hung goes on."""
-        self._refused.pop(prefix, None)
+    def allow(self, prefix: str | None = None) -> None:
+        """Take a fault back, or all of them. What has failed stays so, as on AWS; what hung goes on."""
+        self._refused = {known: fault for known, fault in self._refused.items() if prefix not in (None, known)}
         self.work()
 
     def _fault(self, transfer: _Transfer) -> str:

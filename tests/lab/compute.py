@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import http.client
 import json
-import urllib.request
 import uuid
 from typing import TYPE_CHECKING, Any
 
@@ -28,11 +27,7 @@ END
 
 def control(lab: RunningLab, name: str, **order: Any) -> Any:
     """Call a control of the group ``compute`` and return its answer."""
-    request = urllib.request.Request(
-        f"{lab.endpoint}/_lab/control/compute/{name}", json.dumps(order).encode(), method="POST"
-    )
-    with urllib.request.urlopen(request, timeout=30) as answer:
-        return json.load(answer)["answer"]
+    return lab.control("compute", name, **order)
 
 
 def base_image(lab: RunningLab, region: str) -> str:
@@ -88,7 +83,8 @@ class Stage:
             LaunchTemplate={"LaunchTemplateId": self.template, "Version": "1"},
             AvailabilityZones=[f"{self.region}{letter}" for letter in "abc"],
             HealthCheckType="ELB",
-            HealthCheckGracePeriod=60,
+            # A process takes its real time to start, and a second is fifty of these.
+            HealthCheckGracePeriod=600,
             **({"TargetGroupARNs": [self.target_group]} if self.target_group else {}),
             **sizes,
         )

@@ -12,17 +12,26 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="session")
-def empty_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningLab]:
-    lab = RunningLab("--no-deploy", log=tmp_path_factory.mktemp("lab") / "output", scale=50, ready_within=60)
+def lab_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningLab]:
+    lab = RunningLab("--no-deploy", log=tmp_path_factory.mktemp("lab") / "output", scale=50, ready_within=180)
     make_role(lab)
     yield lab
     assert lab.stop() == 0
 
 
+@pytest.fixture(scope="module")
+def empty_lab(lab_process: RunningLab) -> Iterator[RunningLab]:
+    """The session's lab. A module's databases go with it: each later loss would kill and start them all."""
+    yield lab_process
+    for database in lab_process.control("database", "list"):
+        lab_process.control("database", "remove", region=database["region"], identifier=database["identifier"])
+
+
 @pytest.fixture
-def lab(empty_lab: RunningLab) -> Iterator[RunningLab]:
+def lab(empty_lab: RunningLab, request: pytest.FixtureRequest) -> Iterator[RunningLab]:
     """Two empty regions, both up, fifty AWS seconds in a second; shared by the session's tests."""
-    yield empty_lab
+    with empty_lab.log_kept(request):
+        yield empty_lab
     _mend(empty_lab)
 
 
@@ -34,13 +43,19 @@ def deployed_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningLa
 
 
 @pytest.fixture
-def deployed(deployed_lab: RunningLab) -> Iterator[RunningLab]:
+def deployed(deployed_lab: RunningLab, request: pytest.FixtureRequest) -> Iterator[RunningLab]:
     """Both regions deployed by the real SAM CLI, once in the session. A test leaves the regions' roles as they were."""
-    yield deployed_lab
+    with deployed_lab.log_kept(request):
+        yield deployed_lab
     _mend(deployed_lab)
 
 
 def _mend(lab: RunningLab) -> None:
+    """Take back what a test may have left behind, one that failed above all."""
+    lab.set_scale(lab.scale)
+    lab.control("executions", "let-go")
+    lab.control("objects", "allow")
     for region in (PRIMARY, DR):
+        lab.control("events", "failing-targets", region=region, on=False)
         lab.set_apis(region, None)
         lab.bring_back(region)

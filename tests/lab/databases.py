@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
-import urllib.request
 from typing import TYPE_CHECKING, Any, Final
 
 import pymysql
@@ -16,7 +14,6 @@ if TYPE_CHECKING:
 
 USER: Final = "pilotlight"
 PASSWORD: Final = "not'a%secret"
-NORMAL_SCALE: Final = 50
 
 
 class Databases:
@@ -28,12 +25,13 @@ class Databases:
 
     @contextlib.contextmanager
     def fast_forward(self) -> Iterator[None]:
-        """Let a preparation take no longer than the work on this machine."""
+        """Let what AWS takes its time for take no longer than the work on this machine."""
+        scale = self.lab.status()["clock"]["scale"]
         self.lab.set_scale(1000)
         try:
             yield
         finally:
-            self.lab.set_scale(NORMAL_SCALE)
+            self.lab.set_scale(scale)
 
     def create(self, identifier: str, region: str = PRIMARY, **settings: Any) -> dict[str, Any]:
         """Create an instance with a database ``app`` and wait for it."""
@@ -90,9 +88,10 @@ class Databases:
 
     def promoted(self, identifier: str, region: str = DR) -> dict[str, Any]:
         """Wait until an instance is promoted."""
-        self.lab.wait_until(
-            lambda: "ReadReplicaSourceDBInstanceIdentifier" not in self.shown(identifier, region), 60, "promotion"
-        )
+        with self.fast_forward():
+            self.lab.wait_until(
+                lambda: "ReadReplicaSourceDBInstanceIdentifier" not in self.shown(identifier, region), 60, "promotion"
+            )
         return self.shown(identifier, region)
 
     def connect(self, identifier: str, region: str, **options: Any) -> pymysql.connections.Connection[Any]:
@@ -106,7 +105,7 @@ class Databases:
             password=PASSWORD,
             database="app",
             autocommit=True,
-            connect_timeout=5,
+            connect_timeout=20,
             **options,
         )
 
@@ -129,7 +128,7 @@ class Databases:
 
     def wait_for_rows(self, identifier: str, region: str, number: int) -> None:
         """Wait until so many rows are there."""
-        self.lab.wait_until(lambda: self.count(identifier, region) == number, 20, f"{number} rows")
+        self.lab.wait_until(lambda: self.count(identifier, region) == number, 60, f"{number} rows")
 
     def told(self, identifier: str, region: str) -> dict[str, Any]:
         """Return what the lab itself knows of an instance."""
@@ -140,8 +139,4 @@ class Databases:
 
     def control(self, name: str, **order: Any) -> Any:
         """Use one of the lab's controls of databases."""
-        request = urllib.request.Request(
-            f"{self.lab.endpoint}/_lab/control/database/{name}", json.dumps(order).encode(), method="POST"
-        )
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            return json.load(answer)["answer"]
+        return self.lab.control("database", name, **order)

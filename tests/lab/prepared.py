@@ -63,7 +63,7 @@ class Prepared:
             port=endpoint["Port"],
             user=who.username,
             password=who.password,
-            connect_timeout=5,
+            connect_timeout=20,
             read_timeout=30,
             **options,
         )
@@ -84,7 +84,7 @@ class Prepared:
                 last.append(sql.quiet(server))
             return len(last) > 1 and last[-1].read_only and last[-1].position == last[-2].position
 
-        self.databases.lab.wait_until(at_rest, 20, "the source at rest")
+        self.databases.lab.wait_until(at_rest, 60, "the source at rest")
         return last[-1]
 
     def beats(self, region: str) -> None:
@@ -96,4 +96,4 @@ class Prepared:
             return found.at if found else ""
 
         before = seen()
-        self.databases.lab.wait_until(lambda: seen() > before, 20, "another heartbeat")
+        self.databases.lab.wait_until(lambda: seen() > before, 60, "another heartbeat")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
+import shutil
 import signal
 import socket
 import subprocess
@@ -17,13 +19,15 @@ import boto3
 from botocore.config import Config
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+
+    import pytest
 
 ROOT: Final = Path(__file__).parents[2]
 ACCOUNT: Final = "000000000000"
 PRIMARY: Final = "eu-west-1"
 DR: Final = "eu-central-1"
-_FIRST_PORT, _LAST_PORT, _PORTS_OF_A_LAB = 20000, 32000, 20
+_FIRST_PORT, _PORTS_OF_A_PROCESS, _PROCESSES, _PORTS_OF_A_LAB = 20000, 4000, 3, 20
 _CONFIGURATIONS: Final = {PRIMARY: "lab-primary", DR: "lab-dr"}
 
 
@@ -46,6 +50,7 @@ class RunningLab:
         self.port = _free_port()
         self.endpoint = f"http://127.0.0.1:{self.port}"
         self.log = log
+        self.scale = scale
         environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
         with log.open("wb") as output:
             self.process = subprocess.Popen(
@@ -61,6 +66,7 @@ class RunningLab:
         except BaseException:
             self.stop()
             raise
+        self._home = Path(self.status()["home"])
 
     def client(self, service: str, region: str = DR, **config: Any) -> Any:
         """Return a boto3 client of one region of the lab."""
@@ -129,7 +135,7 @@ class RunningLab:
 
     def status(self) -> dict[str, Any]:
         """Return what the lab says of itself."""
-        with urllib.request.urlopen(f"{self.endpoint}/_lab/status", timeout=10) as answer:
+        with urllib.request.urlopen(f"{self.endpoint}/_lab/status", timeout=60) as answer:
             status: dict[str, Any] = json.load(answer)
         return status
 
@@ -141,7 +147,7 @@ class RunningLab:
             answer: dict[str, Any] = json.load(answered)
         return answer
 
-    def wait_until[T](self, condition: Callable[[], T | None], seconds: float = 30, what: str = "") -> T:
+    def wait_until[T](self, condition: Callable[[], T | None], seconds: float = 60, what: str = "") -> T:
         """Return the condition's first true value; fail with the end of the lab's output when it stays false."""
         deadline = time.monotonic() + seconds
         while True:
@@ -151,6 +157,16 @@ class RunningLab:
             if self.process.poll() is not None or time.monotonic() > deadline:
                 raise AssertionError(f"{what or 'the condition'} did not come true\n{self.log.read_text()[-3000:]}")
             time.sleep(0.1)
+
+    @contextlib.contextmanager
+    def log_kept(self, request: pytest.FixtureRequest) -> Iterator[None]:
+        """Keep what the services have logged, which goes with the lab's home, if a test fails meanwhile."""
+        failed = request.session.testsfailed
+        yield
+        if request.session.testsfailed > failed:
+            kept = ROOT / "build/lab" / f"{request.path.stem}.log"
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(self._home / "lab.log", kept)
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Stop the lab as a user would and return its exit status."""
@@ -166,10 +182,13 @@ def _free_port() -> int:
     """Find a port that is free together with those that the lab's load balancers listen on.
 
     Below the ports that the system gives to whoever asks for any, and each with a block of its own: several labs run
-    side by side, and what one opens later must not be another's by then.
+    side by side, and what one opens later must not be another's by then. Processes of one test run look in different
+    places, so that two that look at the same moment do not find the same.
     """
+    process = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % _PROCESSES
+    first = _FIRST_PORT + process * _PORTS_OF_A_PROCESS
     while True:
-        port = random.randrange(_FIRST_PORT, _LAST_PORT, _PORTS_OF_A_LAB)
+        port = random.randrange(first, first + _PORTS_OF_A_PROCESS, _PORTS_OF_A_LAB)
         if all(_is_free(port + offset) for offset in range(_PORTS_OF_A_LAB)):
             return port
 

@@ -104,10 +104,12 @@ def test_a_reservation_that_the_template_never_spoke_of_outlives_a_deploy(stack:
 def test_a_mapping_takes_time_to_change_and_refuses_another_change_meanwhile(stack: _Stack) -> None:
     stack.deploy(_template({}, {"Enabled": False}))
     uuid = stack.mapping["UUID"]
+    stack.lab.set_scale(1)
 
     assert stack.functions.update_event_source_mapping(UUID=uuid, Enabled=True)["State"] == "Enabling"
     with pytest.raises(stack.functions.exceptions.ResourceInUseException):
         stack.functions.update_event_source_mapping(UUID=uuid, Enabled=False)
+    stack.lab.set_scale(50)
     stack.lab.wait_until(lambda: stack.mapping["State"] == "Enabled")
 
 

@@ -1,11 +1,15 @@
-"""Both regions deployed by the real SAM CLI: the posture is read back, and deploying again changes nothing."""
+"""Both regions deployed by the real SAM CLI: read back, deployed again without a change, and asked what is lost."""
 
 from __future__ import annotations
 
+import contextlib
+import json
 from typing import TYPE_CHECKING, Any
 
+import pymysql
 import pytest
 
+from tests.lab.databases import Databases
 from tests.lab.running import ACCOUNT, DR, PRIMARY
 
 if TYPE_CHECKING:
@@ -71,3 +75,55 @@ def test_deploying_again_changes_nothing(deployed: RunningLab, region: str) -> N
 
     assert "No changes to deploy" in said
     assert _posture(deployed, region) == before
+
+
+def test_the_deployed_functions_compare_two_regions(deployed: RunningLab) -> None:
+    databases = Databases(deployed)
+    secret = json.loads(deployed.client("secretsmanager").get_secret_value(SecretId="dev/database")["SecretString"])
+    place = databases.shown("dev-db", PRIMARY)["Endpoint"]
+
+    def ask(region: str, action: str, **more: Any) -> Any:
+        endpoint = databases.shown("dev-db", region)["Endpoint"]
+        payload = {
+            "action": action,
+            "execution": "arn:of-a-test",
+            "database": {"host": endpoint["Address"], "port": endpoint["Port"]},
+            **more,
+        }
+        answer = deployed.client("lambda", region).invoke(FunctionName="dev-sql", Payload=json.dumps(payload).encode())
+        told = json.loads(answer["Payload"].read())
+        assert "FunctionError" not in answer, told
+        return told
+
+    databases.control("break-replication", region=DR, identifier="dev-db")
+    try:
+        with (
+            contextlib.closing(
+                pymysql.connect(
+                    host=place["Address"],
+                    port=place["Port"],
+                    user=secret["username"],
+                    password=secret["password"],
+                    ssl={"any": None},
+                    autocommit=True,
+                )
+            ) as client,
+            client.cursor() as cursor,
+        ):
+            cursor.execute("CREATE TABLE app.of_a_test (id INT PRIMARY KEY, name VARCHAR(20))")
+            cursor.execute("INSERT INTO app.of_a_test VALUES (1, 'one'), (2, 'two')")
+        executed = ask(DR, "position")["executed"]
+        for _ in range(2):
+            found = ask(PRIMARY, "compare", executed=executed, name="dev-db-retired-9")
+        assert found["transactions"] >= 2
+        assert (found["rows"], found["listed"], found["truncated"], found["detail"]) == (2, True, False, "")
+        assert found["tables"] == {"app.of_a_test": {"inserted": 2, "updated": 0, "deleted": 0}}
+        bucket = f"dev-evidence-{ACCOUNT}-{PRIMARY}"
+        assert found["evidence"] == f"s3://{bucket}/divergence/dev-db-retired-9/a-test/missing.jsonl"
+        s3 = deployed.client("s3", PRIMARY)
+        kept = s3.get_object(Bucket=bucket, Key="divergence/dev-db-retired-9/a-test/missing.jsonl")["Body"].read()
+        rows = [json.loads(line)["after"] for line in kept.splitlines() if b'"insert"' in line]
+        assert rows == [{"id": 1, "name": "one"}, {"id": 2, "name": "two"}]
+        assert len(s3.list_object_versions(Bucket=bucket)["Versions"]) == 2
+    finally:
+        databases.control("repair-replication", region=DR, identifier="dev-db")

@@ -59,10 +59,10 @@ def test_one_that_leaves_is_started_anew(lab: RunningLab) -> None:
 
 
 def test_one_that_takes_too_long_is_ended_and_no_other(lab: RunningLab) -> None:
-    slow, other = made(lab, DR, timeout=1), made(lab, DR)
+    slow, other = made(lab, DR, timeout=3), made(lab, DR)
     pid, kept = call(lab, DR, slow)["pid"], call(lab, DR, other)["pid"]
     assert call(lab, DR, slow, {"hang": True})["errorType"] == "Sandbox.Timedout"
-    lab.wait_until(lambda: not lives(pid), 10, "the process is gone")
+    lab.wait_until(lambda: not lives(pid), 60, "the process is gone")
     assert call(lab, DR, other)["pid"] == kept
 
 
@@ -70,7 +70,7 @@ def test_those_of_a_lost_region_are_ended(lab: RunningLab) -> None:
     there, here = made(lab, PRIMARY), made(lab, DR)
     gone, kept = call(lab, PRIMARY, there)["pid"], call(lab, DR, here)["pid"]
     lab.lose(PRIMARY)
-    lab.wait_until(lambda: not lives(gone), 10, "the process is gone")
+    lab.wait_until(lambda: not lives(gone), 60, "the process is gone")
     assert call(lab, DR, here)["pid"] == kept
 
 

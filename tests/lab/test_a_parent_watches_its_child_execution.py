@@ -39,7 +39,7 @@ def start(lab: RunningLab, machine: str) -> str:
 def ended(lab: RunningLab, arn: str) -> dict[str, Any]:
     states = lab.client("stepfunctions", DR)
     return lab.wait_until(
-        lambda: (seen := states.describe_execution(executionArn=arn))["status"] != "RUNNING" and seen, 30, arn
+        lambda: (seen := states.describe_execution(executionArn=arn))["status"] != "RUNNING" and seen, 60, arn
     )
 
 
@@ -52,7 +52,7 @@ def child_of(lab: RunningLab, arn: str) -> str:
         told = [event["taskSubmittedEventDetails"] for event in events if event["type"] == "TaskSubmitted"]
         return json.loads(told[-1]["output"])["ExecutionArn"] if told else ""
 
-    return lab.wait_until(submitted, 30, "the child is named in its parent's history")
+    return lab.wait_until(submitted, 60, "the child is named in its parent's history")
 
 
 def test_what_the_child_gives_is_what_its_parent_has(lab: RunningLab) -> None:
@@ -81,8 +81,9 @@ def test_a_stopped_parent_takes_its_child_along(lab: RunningLab) -> None:
 
 
 def test_a_parent_out_of_time_takes_its_child_along(lab: RunningLab) -> None:
-    arn = start(lab, machine(lab, "late-parent", calls(machine(lab, "late-child", WAITS)), TimeoutSeconds=20))
+    arn = start(lab, machine(lab, "late-parent", calls(machine(lab, "late-child", WAITS)), TimeoutSeconds=2000))
     child = child_of(lab, arn)
+    lab.set_scale(1000)
     assert ended(lab, child)["status"] == "ABORTED"
     assert ended(lab, arn)["status"] == "TIMED_OUT"
 
@@ -97,13 +98,15 @@ def test_a_task_waits_for_a_child_in_aws_seconds_and_then_stops_it(lab: RunningL
 
 def test_a_branch_that_fails_takes_the_child_of_the_other_one_along(lab: RunningLab) -> None:
     child = calls(machine(lab, "siblings-child", WAITS))
-    fails = {"Pause": {"Type": "Wait", "Seconds": 100, "Next": "Fails"}, "Fails": FAILS}
+    fails = {"Pause": {"Type": "Wait", "Seconds": 1000, "Next": "Fails"}, "Fails": FAILS}
     branches = [{"StartAt": "Child", "States": {"Child": child}}, {"StartAt": "Pause", "States": fails}]
     fork = {"Type": "Parallel", "Branches": branches, "End": True}
     # The parent itself goes on.
     fork["Catch"] = [{"ErrorEquals": ["PreconditionFailed"], "Next": "Goes on"}]
     arn = start(lab, machine(lab, "siblings-parent", fork, States={"Only": fork, "Goes on": WAITS}))
-    assert ended(lab, child_of(lab, arn))["status"] == "ABORTED"
+    begun = child_of(lab, arn)
+    lab.set_scale(500)
+    assert ended(lab, begun)["status"] == "ABORTED"
     states = lab.client("stepfunctions", DR)
     assert states.describe_execution(executionArn=arn)["status"] == "RUNNING"
     states.stop_execution(executionArn=arn)

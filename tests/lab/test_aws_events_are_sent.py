@@ -86,7 +86,7 @@ def test_an_executions_end_is_announced(lab: RunningLab) -> None:
 
 def test_a_rate_of_one_minute_fires_on_the_labs_clock(lab: RunningLab) -> None:
     take = _listen(lab, "every-minute", ScheduleExpression="rate(1 minute)")
-    lab.wait_until(take, seconds=10)
+    lab.wait_until(take)
     lab.client("events", DR).disable_rule(Name="every-minute")
 
 

@@ -35,9 +35,12 @@ def served(stage: Stage) -> Stage:
 def test_a_group_serves_through_its_load_balancer_once_its_instances_have_booted(stage: Stage) -> None:
     stage.make_load_balancer()
     assert stage.ask()[0] == 503
+    # Slow enough that they are seen before they have booted.
+    stage.lab.set_scale(10)
     stage.make_group(MinSize=2, MaxSize=4)
     stage.lab.wait_until(lambda: len(stage.group()["Instances"]) == 2)
     assert {each["LifecycleState"] for each in stage.group()["Instances"]} == {"Pending"}
+    stage.lab.set_scale(50)
     stage.lab.wait_until(lambda: len(stage.healthy()) == 2, 60, "two healthy targets")
     assert stage.in_service() == stage.healthy()
     assert {stage.ask()[1]["instance"] for _ in range(4)} == stage.healthy()
@@ -55,7 +58,7 @@ def test_instances_are_tagged_and_spread_over_the_zones(served: Stage) -> None:
 def test_an_instance_whose_process_is_killed_is_replaced(served: Stage) -> None:
     victim, facts = next(iter(served.instances().items()))
     os.kill(facts["pid"], signal.SIGKILL)
-    served.lab.wait_until(lambda: victim not in served.in_service(), 30, "the loss to be seen")
+    served.lab.wait_until(lambda: victim not in served.in_service(), 60, "the loss to be seen")
     served.lab.wait_until(lambda: len(served.healthy() - {victim}) == 2, 60, "a replacement")
     causes = " ".join(each["Cause"] for each in served.activities())
     assert "EC2 health check" in causes
@@ -63,10 +66,12 @@ def test_an_instance_whose_process_is_killed_is_replaced(served: Stage) -> None:
 
 def test_a_sick_instance_is_replaced_after_the_grace_period(served: Stage) -> None:
     before = served.in_service()
+    served.update(HealthCheckGracePeriod=60)
     control(served.lab, "sick-instances", region=PRIMARY)
     served.lab.wait_until(lambda: not before & served.in_service(), 60, "the sick ones to go")
     assert "ELB system health check" in " ".join(each["Cause"] for each in served.activities())
     control(served.lab, "sick-instances", region=PRIMARY, sick=False)
+    served.update(HealthCheckGracePeriod=600)
     served.lab.wait_until(lambda: len(served.healthy()) == 2, 60, "two healthy targets")
 
 
@@ -75,7 +80,7 @@ def test_one_zone_of_a_group_may_go_and_the_other_serves_on(served: Stage) -> No
     lost = control(served.lab, "zone-down", region=PRIMARY)
     assert {zones[identity] for identity in lost} == {min(zones.values())}
     assert len(lost) == 1
-    served.lab.wait_until(lambda: served.healthy() == zones.keys() - set(lost), 30, "one target to be left")
+    served.lab.wait_until(lambda: served.healthy() == zones.keys() - set(lost), 60, "one target to be left")
     assert served.ask()[0] == 200
     served.lab.wait_until(lambda: len(served.healthy()) == 2, 60, "the replacement")
 
@@ -114,13 +119,13 @@ def test_a_suspended_group_leaves_a_dead_instance_alone(served: Stage) -> None:
     served.lab.clock_passes(60)
     assert health() == "Unhealthy"
     served.groups.resume_processes(AutoScalingGroupName=served.name)
-    served.lab.wait_until(lambda: victim not in served.in_service(), 30, "the replacement")
+    served.lab.wait_until(lambda: victim not in served.in_service(), 60, "the replacement")
 
 
 def test_a_launch_that_fails_is_an_activity_with_its_reason(stage: Stage) -> None:
     control(stage.lab, "launch-failures", region=PRIMARY)
     stage.make_group(MinSize=1, MaxSize=1)
-    stage.lab.wait_until(stage.activities, 30, "an activity")
+    stage.lab.wait_until(stage.activities, 60, "an activity")
     activity = stage.activities()[0]
     assert activity["StatusCode"] == "Failed"
     assert "sufficient t3.micro capacity" in activity["StatusMessage"]
@@ -139,7 +144,7 @@ def test_an_image_that_is_gone_fails_the_launch(stage: Stage) -> None:
     stage.update(LaunchTemplate={"LaunchTemplateId": stage.template, "Version": "2"})
     stage.ec2.deregister_image(ImageId=image)
     stage.groups.set_desired_capacity(AutoScalingGroupName=stage.name, DesiredCapacity=1)
-    stage.lab.wait_until(stage.activities, 30, "an activity")
+    stage.lab.wait_until(stage.activities, 60, "an activity")
     assert f"The image id '[{image}]' does not exist" in stage.activities()[0]["StatusMessage"]
 
 

@@ -19,7 +19,7 @@ def test_a_lab_that_is_killed_leaves_no_instance(
 ) -> None:
     # Killed, it cannot remove its home: that must not stay in the machine's own temporary directory.
     monkeypatch.setenv("TMPDIR", str(tmp_path))
-    lab = RunningLab("--no-deploy", log=tmp_path / "output", scale=50, ready_within=60)
+    lab = RunningLab("--no-deploy", log=tmp_path / "output", scale=50, ready_within=180)
     request.addfinalizer(lambda: lab.stop(signal.SIGKILL))
     stage = Stage(lab, PRIMARY)
     stage.make_group(MinSize=2, MaxSize=2)

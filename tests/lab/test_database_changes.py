@@ -33,7 +33,7 @@ def _applied(databases: Databases, identifier: str) -> None:
         group = databases.shown(identifier, PRIMARY)["DBParameterGroups"][0]
         return bool(group["ParameterApplyStatus"] != "applying")
 
-    databases.lab.wait_until(seen, 10, "parameters applied")
+    databases.lab.wait_until(seen, 60, "parameters applied")
 
 
 def _variable(databases: Databases, identifier: str, name: str) -> str:

@@ -109,7 +109,7 @@ def test_a_replica_that_loses_its_source_says_so(lab: RunningLab, pair: Database
     lab.wait_until(lambda: not databases.shown("follows", DR)["StatusInfos"][0]["Normal"])
     info = databases.shown("follows", DR)["StatusInfos"][0]
     assert (info["StatusType"], info["Status"]) == ("read replication", "error")
-    lab.wait_until(lambda: -1 in _lags(lab, "follows"), 20, "a ReplicaLag of -1")
+    lab.wait_until(lambda: -1 in _lags(lab, "follows"), 60, "a ReplicaLag of -1")
 
     databases.control("repair-replication", region=DR, identifier="follows")
     lab.wait_until(lambda: databases.shown("follows", DR)["StatusInfos"][0]["Normal"])

@@ -49,7 +49,7 @@ def test_every_acknowledged_row_is_there_when_the_region_is_back(lab: RunningLab
 
 
 def test_no_server_outlives_a_lab_that_is_killed(tmp_path: Path) -> None:
-    lab = RunningLab("--no-deploy", log=tmp_path / "output", scale=1000, ready_within=60)
+    lab = RunningLab("--no-deploy", log=tmp_path / "output", scale=1000, ready_within=180)
     try:
         Databases(lab).create("orphan")
         told = Databases(lab).told("orphan", PRIMARY)
@@ -68,7 +68,7 @@ def test_no_server_outlives_a_lab_that_is_killed(tmp_path: Path) -> None:
 
 
 def test_no_server_and_no_file_outlives_a_lab_that_is_stopped(tmp_path: Path) -> None:
-    lab = RunningLab("--no-deploy", log=tmp_path / "output", scale=1000, ready_within=60)
+    lab = RunningLab("--no-deploy", log=tmp_path / "output", scale=1000, ready_within=180)
     try:
         Databases(lab).create("stopped")
         told = Databases(lab).told("stopped", PRIMARY)

@@ -34,7 +34,7 @@ class Route:
         self.queue = f"arn:aws:sqs:{DR}:{ACCOUNT}:{self.name}"
         self.events.put_rule(Name=self.name, EventPattern=json.dumps({"source": [self.name]}))
 
-    def to(self, arn: str, *, oldest: int = 300, attempts: int = 100, role: str = ROLE) -> None:
+    def to(self, arn: str, *, oldest: int = 3000, attempts: int = 100, role: str = ROLE) -> None:
         transformer = {
             "InputPathsMap": {"subject": "$.detail.subject", "at": "$.time"},
             "InputTemplate": '{"subject": <subject>, "at": <at>}',

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.lab.functions import make_function
-from tests.lab.running import DR, PRIMARY
+from tests.lab.running import ACCOUNT, DR, PRIMARY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,7 +29,7 @@ REACHER = """
 import socket, urllib.request, urllib.error
 import boto3
 from botocore.config import Config
-QUICK = Config(connect_timeout=1, read_timeout=1, retries={"total_max_attempts": 1})
+QUICK = Config(connect_timeout=10, read_timeout=10, retries={"total_max_attempts": 1})
 def attempt(action):
     try:
         action()
@@ -39,7 +39,7 @@ def attempt(action):
 def handler(event, context):
     found = {}
     for name, url in event["urls"].items():
-        found[name] = attempt(lambda: urllib.request.urlopen(url, timeout=2).read())
+        found[name] = attempt(lambda: urllib.request.urlopen(url, timeout=10).read())
     for region in event["regions"]:
         client = boto3.client("sqs", region_name=region, config=QUICK)
         found[region] = attempt(client.list_queues)
@@ -66,6 +66,24 @@ def test_a_function_sleeps_aws_seconds(lab: RunningLab, scale: float, real: floa
         lab.set_scale(50)
     # Never shorter; a busy machine may make it longer, but it is not a hundred seconds.
     assert real <= slept < 20
+
+
+def test_what_a_function_refuses_comes_again_when_the_lab_says_so(lab: RunningLab) -> None:
+    """A quarter of an hour passes in SQS as it does on the wall, whatever the lab's clock says."""
+    name, queues = f"refuser-{uuid.uuid4().hex[:8]}", lab.client("sqs", DR)
+    aside = queues.create_queue(QueueName=f"{name}-aside")["QueueUrl"]
+    policy = {"deadLetterTargetArn": f"arn:aws:sqs:{DR}:{ACCOUNT}:{name}-aside", "maxReceiveCount": 3}
+    attributes = {"VisibilityTimeout": "900", "RedrivePolicy": json.dumps(policy)}
+    url = queues.create_queue(QueueName=name, Attributes=attributes)["QueueUrl"]
+    functions = make_function(lab, DR, name, "def handler(event, context):\n    raise ValueError\n")
+    functions.create_event_source_mapping(EventSourceArn=f"arn:aws:sqs:{DR}:{ACCOUNT}:{name}", FunctionName=name)
+    queues.send_message(QueueUrl=url, MessageBody="no")
+
+    lab.wait_until(lambda: not lab.control("queues", "make-visible", region=DR, queue=name), what="it is put aside")
+
+    (message,) = queues.receive_message(QueueUrl=aside, AttributeNames=["ApproximateReceiveCount"])["Messages"]
+    # Three times by the function, and once here.
+    assert (message["Body"], message["Attributes"]["ApproximateReceiveCount"]) == ("no", "4")
 
 
 class Reacher:

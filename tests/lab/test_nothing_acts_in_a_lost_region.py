@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -34,7 +34,7 @@ def test_an_execution_stands_still_and_goes_on_when_the_region_is_back(lab: Runn
         "QueryLanguage": "JSONata",
         "StartAt": "Wait",
         "States": {
-            "Wait": {"Type": "Wait", "Seconds": 50, "Next": "Done"},
+            "Wait": {"Type": "Wait", "Seconds": 500, "Next": "Done"},
             "Done": {"Type": "Pass", "Output": {"done": True}, "End": True},
         },
     }
@@ -44,15 +44,21 @@ def test_an_execution_stands_still_and_goes_on_when_the_region_is_back(lab: Runn
     ]
     execution = machines.start_execution(stateMachineArn=arn)["executionArn"]
 
+    def history() -> dict[str, Any]:
+        """Give the first event of each type."""
+        events = machines.get_execution_history(executionArn=execution, reverseOrder=True)["events"]
+        return {event["type"]: event for event in events}
+
+    lab.wait_until(lambda: "WaitStateEntered" in history())
     lab.lose(PRIMARY)
-    time.sleep(2)  # twice as long as the Wait state takes
+    lab.set_scale(1000)
+    lab.clock_passes(1000)  # twice as long as the Wait state takes
+    lab.set_scale(50)
     back_at = datetime.now(UTC)
     lab.bring_back(PRIMARY)
     lab.wait_until(lambda: machines.describe_execution(executionArn=execution)["status"] == "SUCCEEDED")
 
-    history = machines.get_execution_history(executionArn=execution)["events"]
-    done = next(event for event in history if event["type"] == "PassStateEntered")
-    assert done["timestamp"] >= back_at.replace(microsecond=0)
+    assert history()["PassStateEntered"]["timestamp"] >= back_at
 
 
 @pytest.mark.parametrize("lost", REGIONS)
@@ -63,10 +69,13 @@ def test_a_queue_is_polled_in_the_other_region_only(lab: RunningLab, lost: str) 
         urls[region], arn = _queue(lab, region, name)
         functions = make_function(lab, region, name, "def handler(event, context):\n    return {}\n")
         functions.create_event_source_mapping(EventSourceArn=arn, FunctionName=name)
+    for region in REGIONS:
         # Delayed, so that both arrive while one of the regions is lost.
-        lab.client("sqs", region).send_message(QueueUrl=urls[region], MessageBody="{}", DelaySeconds=1)
+        lab.client("sqs", region).send_message(QueueUrl=urls[region], MessageBody="{}", DelaySeconds=900)
 
     lab.lose(lost)
+    for region in (lost, other):
+        assert lab.control("queues", "make-visible", region=region, queue=name) == 1
     lab.wait_until(lambda: _messages(lab, other, urls[other]) == 0)
     time.sleep(1)
     back_at = time.time()
@@ -83,15 +92,18 @@ def test_a_function_that_runs_there_is_ended(lab: RunningLab) -> None:
     code = f"""
 import boto3, time
 def handler(event, context):
-    time.sleep(100)  # AWS seconds: two real ones
-    boto3.client("sqs", region_name="{DR}").send_message(QueueUrl="{url}", MessageBody="late")
+    queues = boto3.client("sqs", region_name="{DR}")
+    queues.send_message(QueueUrl="{url}", MessageBody="begun")
+    time.sleep(1000)
+    queues.send_message(QueueUrl="{url}", MessageBody="late")
 """
     make_function(lab, PRIMARY, "late", code)
     lab.client("lambda", PRIMARY).invoke(FunctionName="late", InvocationType="Event")
-    time.sleep(1)
+    lab.wait_until(lambda: _messages(lab, DR, url) == 1)
 
     lab.lose(PRIMARY)
-    time.sleep(3)
+    lab.set_scale(1000)
+    lab.clock_passes(2000)
 
-    assert _messages(lab, DR, url) == 0
+    assert _messages(lab, DR, url) == 1
     lab.bring_back(PRIMARY)

@@ -65,7 +65,7 @@ def test_a_schedule_neither_drifts_nor_fires_twice(scheduled: Scheduled) -> None
     scheduled.lab.wait_until(scheduled.fired)
     # Counted between two looks at the clock, and between two others around them: however slow this machine is.
     outer, before, inner = scheduled.now(), scheduled.fired(), scheduled.now()
-    scheduled.lab.clock_passes(1200)
+    scheduled.lab.clock_passes(600)
     inner, after, outer = scheduled.now() - inner, scheduled.fired(), scheduled.now() - outer
     scheduled.end()
     # One that is late does not put off the next; one that is later than the next is the next.
@@ -134,7 +134,9 @@ def test_a_schedule_rests_while_its_region_is_lost_and_goes_on_within_a_minute(s
     begun, before = scheduled.now(), scheduled.fired()
     scheduled.lab.lose(DR)
     up = scheduled.now() - begun
+    scheduled.lab.set_scale(100)
     scheduled.lab.clock_passes(1200)
+    scheduled.lab.set_scale(50)
     back = scheduled.now()
     scheduled.lab.bring_back(DR)
     after = scheduled.fired()

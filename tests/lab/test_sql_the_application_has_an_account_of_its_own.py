@@ -32,7 +32,7 @@ def test_the_applications_account_is_made_and_brought_in_line(lab: RunningLab) -
     assert len(grants) == 2
 
     # It is where its data is: in the replica by replication.
-    lab.wait_until(lambda: _reads(pair, DR), 20, "the account in the replica")
+    lab.wait_until(lambda: _reads(pair, DR), 60, "the account in the replica")
     with pytest.raises(pymysql.err.OperationalError, match="read-only"):
         pair.execute("INSERT INTO app.made_by_it VALUES (2)", DR)
 

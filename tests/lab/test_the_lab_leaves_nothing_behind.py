@@ -50,7 +50,7 @@ def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def test_after_a_signal_with_a_database_running_and_a_caller_hanging(
     scratch: Path, tmp_path: Path, number: signal.Signals
 ) -> None:
-    lab = RunningLab("--no-deploy", log=tmp_path / "output", scale=200, ready_within=60)
+    lab = RunningLab("--no-deploy", log=tmp_path / "output", scale=200, ready_within=180)
     make_role(lab)
     layer = make_layer(lab, DR, "layer", "brought", "")
     make_function(lab, DR, "forked", "def handler(event, context):\n    return 1\n", Layers=[layer])
@@ -90,7 +90,7 @@ def _serve(**environment: str) -> subprocess.CompletedProcess[str]:
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         check=False,
     )
 

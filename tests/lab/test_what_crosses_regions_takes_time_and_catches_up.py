@@ -54,15 +54,15 @@ def _head(client: Any, bucket: str, key: str) -> dict[str, Any]:
 def test_an_object_is_replicated_with_its_version_and_its_delete_marker(
     lab: RunningLab, buckets: dict[str, Any]
 ) -> None:
-    lab.set_scale(5)
+    lab.control("objects", "hold", prefix="a")
     version = buckets[PRIMARY].put_object(Bucket=BUCKETS[PRIMARY], Key="a", Body=b"1")["VersionId"]
     assert _head(buckets[PRIMARY], BUCKETS[PRIMARY], "a")["ReplicationStatus"] == "PENDING"
     assert not _head(buckets[DR], BUCKETS[DR], "a")
-    lab.set_scale(50)
+    lab.control("objects", "allow", prefix="a")
 
     replica = lab.wait_until(lambda: _head(buckets[DR], BUCKETS[DR], "a"))
     assert (replica["VersionId"], replica["ReplicationStatus"]) == (version, "REPLICA")
-    assert _head(buckets[PRIMARY], BUCKETS[PRIMARY], "a")["ReplicationStatus"] == "COMPLETED"
+    lab.wait_until(lambda: _head(buckets[PRIMARY], BUCKETS[PRIMARY], "a")["ReplicationStatus"] == "COMPLETED")
 
     buckets[PRIMARY].delete_object(Bucket=BUCKETS[PRIMARY], Key="a")
     lab.wait_until(lambda: not _head(buckets[DR], BUCKETS[DR], "a"))
@@ -146,9 +146,12 @@ def test_a_replica_secret_follows_and_catches_up(lab: RunningLab) -> None:
     source, replica = lab.client("secretsmanager", PRIMARY), lab.client("secretsmanager", DR)
 
     def copied() -> str:
-        return str(replica.get_secret_value(SecretId="crossing/database")["SecretString"])
+        try:
+            return str(replica.get_secret_value(SecretId="crossing/database")["SecretString"])
+        except replica.exceptions.ResourceNotFoundException:
+            return ""
 
-    generated = json.loads(copied())
+    generated = json.loads(lab.wait_until(copied))
     assert (generated["username"], len(generated["password"])) == ("admin", 40)
     assert generated["password"].isalnum()
     assert copied() == source.get_secret_value(SecretId="crossing/database")["SecretString"]

@@ -19,5 +19,6 @@ def operator(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRe
     found = Operator(lab)
     # Whoever loses a region here starts what they want to see; an alarm would do it for them.
     found.automation(on=False)
-    yield found
+    with lab.log_kept(request):
+        yield found
     assert lab.stop() == 0

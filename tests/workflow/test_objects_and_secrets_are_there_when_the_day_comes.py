@@ -136,6 +136,13 @@ def test_while_the_primary_is_away_parameters_wait_without_a_dead_letter(operato
         answer = functions.invoke(FunctionName="dev-parameter-sync", Payload=b'{"action": "reconcile"}')
         told = json.loads(answer["Payload"].read())
         assert told["outcome"] == "the other region does not answer", told
+
+    def waiting() -> int:
+        # SQS's quarter of an hour is a real one here: what the function has refused comes again at once.
+        return int(operator.lab.control("queues", "make-visible", region=DR, queue="dev-parameter-sync"))
+
+    operator.until(waiting, "the parameter's event is there")
+    operator.until(lambda: not waiting(), "it is let go")
     assert dead_letters(operator) == 0, failures(operator, "parameter-sync")
     names = operator.lab.client("cloudwatch").list_metrics(Namespace="PilotLight")["Metrics"]
     assert "ParametersUnanswered" in {metric["MetricName"] for metric in names}

@@ -45,6 +45,7 @@ class Controls:
             "repair-replication": self.repair_replication,
             "kill": self.kill,
             "start": self.start,
+            "remove": self.remove,
         }
 
     def list_all(self) -> list[dict[str, Any]]:
@@ -112,6 +113,10 @@ class Controls:
         database = self._get(region, identifier)
         self._fleet.start(database)
         return self._told(database)
+
+    def remove(self, region: str, identifier: str) -> None:
+        """Take an instance away at once, with its data and whatever it is doing: nobody asks for a snapshot."""
+        self._fleet.remove(self._get(region, identifier))
 
     def _get(self, region: str, identifier: str) -> Database:
         database = self._fleet.find(region, identifier)
