@@ -121,12 +121,12 @@ reject: setup ## Say no to it (REASON='why')
 	@python -m scripts.approval $(ENVIRONMENT) $(DR_REGION) reject "$(REASON)"
 
 .PHONY: failover
-failover: setup ## Fail over to the DR region, now
-	@scripts/failover $(ENVIRONMENT) $(DR_REGION)
+failover: setup ## Fail over to the DR region, now (FORCE=1: where a refusal says so)
+	@scripts/failover $(ENVIRONMENT) $(DR_REGION) ungraceful $(FORCE)
 
 .PHONY: switchover
 switchover: setup ## Move the service to the DR region as planned, without losing a write; both regions must be well
-	@scripts/failover $(ENVIRONMENT) $(DR_REGION) graceful
+	@scripts/failover $(ENVIRONMENT) $(DR_REGION) graceful $(FORCE)
 
 .PHONY: reprotect
 reprotect: setup ## Build a standby in the region that is not active; its old database is kept (REGION, if you want to be sure)
@@ -134,7 +134,7 @@ reprotect: setup ## Build a standby in the region that is not active; its old da
 
 .PHONY: failback
 failback: setup ## Go back to the primary region without losing a write (METHOD=snapshot: without a replica, with a long freeze)
-	@python -m scripts.failback $(ENVIRONMENT) $(DR_REGION) $(or $(METHOD),replica)
+	@python -m scripts.failback $(ENVIRONMENT) $(DR_REGION) $(or $(METHOD),replica) $(FORCE)
 
 .PHONY: retired
 retired: setup ## List the databases that lost their role and are kept: size, cost, what they hold

@@ -1,6 +1,6 @@
 """Goes back to the primary region: starts the failback, follows its parts, and says how it ended and what is next.
 
-usage: failback.py ENVIRONMENT DR_REGION [replica|snapshot]      (dev eu-central-1 replica)
+usage: failback.py ENVIRONMENT DR_REGION [replica|snapshot [1]]      (dev eu-central-1 replica; 1 insists)
 
 By snapshot the service is down for long, so the estimate is shown first and the environment's name has to be typed;
 where nobody can type, it is given as CONFIRM. Only the DR region is asked. Ctrl-C ends the watching, not the failback.
@@ -67,8 +67,8 @@ def main(arguments: list[str]) -> int:
     int
         0 when the primary is active and protected.
     """
-    defaults = ["dev", "eu-central-1", "replica"]
-    environment, region, method = [*arguments, *defaults[len(arguments) :]]
+    defaults = ["dev", "eu-central-1", "replica", ""]
+    environment, region, method, force = [*arguments, *defaults[len(arguments) :]]
     if method not in ("replica", "snapshot"):
         print(f"METHOD is {method!r}, not replica or snapshot")
         return 2
@@ -79,7 +79,7 @@ def main(arguments: list[str]) -> int:
             f"By snapshot the service is down for {preview(environment, region, account, method)['freeze_estimate']}."
         )
         confirm(environment, f"a failback of {environment} with that downtime")
-    given = {} if method == "replica" else {"method": method}
+    given = ({} if method == "replica" else {"method": method}) | ({"force": True} if force else {})
     machine = f"arn:aws:states:{region}:{account}:stateMachine:{environment}-dr-failback"
     ended = start_and_follow(client("stepfunctions", region, PATIENT), region, machine, given)
     return INTERRUPTED if ended is None else conclude(ended)

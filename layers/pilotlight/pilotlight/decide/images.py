@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
-from pilotlight.decide.request import SAME_AGAIN
+from pilotlight.decide.request import SAME_AGAIN, WITH_FORCE
 from pilotlight.errors import PreconditionFailed
 
 if TYPE_CHECKING:
@@ -173,7 +173,7 @@ def require_newest(
             f"the newest image in {target} is {has}, and {source}, which is active, has a newer one, "
             f"{missing.identifier}, of {moment(missing)}: {target} would start an application from before. Nothing was "
             f"changed. Bring it over (make image ENVIRONMENT={environment} DR_REGION={dr}; a run that is under way "
-            'already is waited for), then start again. Or start with {"force": true}: from the older one.'
+            f"already is waited for), then start again. Or {WITH_FORCE}: from the older one."
         )
 
 

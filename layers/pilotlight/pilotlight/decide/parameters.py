@@ -12,6 +12,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal
 
+from pilotlight.decide.request import WITH_FORCE
 from pilotlight.errors import PreconditionFailed
 
 if TYPE_CHECKING:
@@ -154,7 +155,7 @@ def require_over(answer: Json, source: str, waited: int, command: str, *, insist
     if why and not insists:
         raise PreconditionFailed(
             f"{why}. What only {source} has would be written over after the switch. Nothing was changed. `{command}` "
-            'says why; when it carries everything, start again. Or start with {"force": true}: it stays behind.'
+            f"says why; when it carries everything, start again. Or {WITH_FORCE}: it stays behind."
         )
     return why
 

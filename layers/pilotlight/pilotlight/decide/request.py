@@ -11,6 +11,8 @@ from pilotlight.model import GRACEFUL, REPLICA, SNAPSHOT, UNGRACEFUL, Record, Re
 _EXAMPLE = '{"mode": "ungraceful" or "graceful", "target": "<region>", "reason": "why", "force": false}'
 _FIELDS = {"mode", "reason", "force", "target", "method", "trigger", "automatic"}
 _LONGEST_REASON = 500
+WITH_FORCE = 'start with the same input and "force": true added to it (FORCE=1 of make)'
+"""How to insist on a planned switch: alone, `force` would be an unplanned failover of a region that is well."""
 SAME_AGAIN = "start the same again, with the input it was started with"
 """How to go on after a failure, in a cause that unplanned and planned switches share.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pilotlight.decide import promotion
+from pilotlight.decide.request import WITH_FORCE
 from pilotlight.errors import PreconditionFailed
 
 if TYPE_CHECKING:
@@ -53,8 +54,8 @@ def require_ready(
         behind = "has no heartbeat of the source" if lag is None else f"is {lag} s behind (at most {most_lag} s)"
         raise PreconditionFailed(
             f"the replica {behind}. {nothing} Wait until it has caught up, then start again: "
-            'the freeze lasts as long as the rest takes to cross. Or start with the same input and "force": true added '
-            "to it: if that takes longer than the proof's budget, the source is opened again."
+            f"the freeze lasts as long as the rest takes to cross. Or {WITH_FORCE}: if that takes longer than the "
+            "proof's budget, the source is opened again."
         )
 
 
