@@ -86,7 +86,7 @@ def test_the_deployed_functions_compare_two_regions(deployed: RunningLab) -> Non
         endpoint = databases.shown("dev-db", region)["Endpoint"]
         payload = {
             "action": action,
-            "execution": "arn:of-a-test",
+            "execution": "arn:a-test",
             "database": {"host": endpoint["Address"], "port": endpoint["Port"]},
             **more,
         }

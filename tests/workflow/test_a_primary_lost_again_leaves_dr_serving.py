@@ -1,5 +1,5 @@
-"""On the way back the primary is lost a second time, in one part after another: DR serves on, or is opened again. In
-this order, on one system."""
+"""The primary is lost in the way that makes a client wait longest, and nothing waits for it. On the way back it is lost
+again, in one part after another: DR serves on, or is opened again. In this order, on one system."""
 
 from __future__ import annotations
 
@@ -13,10 +13,20 @@ IN_A_HURRY = 80
 BUDGETS = 240
 
 
-def test_dr_has_taken_over_and_the_primary_is_back(operator: Operator) -> None:
-    operator.lab.lose(PRIMARY, "refuse")
-    ended = operator.fail_over()
+def test_a_failover_from_the_command_line_waits_for_nothing_of_a_primary_that_hangs(operator: Operator) -> None:
+    primary = operator.door(PRIMARY)
+    operator.until(lambda: operator.order(primary, "before"), "the primary serves")
+    operator.until(lambda: operator.database()["StatusInfos"][0]["Normal"], "the replica replicates")
+    operator.lab.clock_passes(20)
+    operator.lab.lose(PRIMARY, "hang")
+
+    arn = operator.start_from_the_command_line()
+    ended = operator.end_of(arn)
     assert ended.status == "SUCCEEDED", ended.cause
+    assert ended.output["database"]["drain"]["outcome"] == "applied"
+    assert operator.has_order(operator.door(DR), "before")
+    operator.never_waited_for_the_primary(arn)
+    operator.until(lambda: operator.record().get("fence", "").startswith("NOT confirmed"), "the fence reports")
     operator.lab.bring_back(PRIMARY)
     operator.lab.set_scale(IN_A_HURRY)
 
