@@ -560,9 +560,10 @@ def bring(call: Call) -> Json:
         answer = {"outcome": str(faults.sorted_into_family(error)), "done": True}
     command = f"make sync ENVIRONMENT={environment.name} DR_REGION={environment.dr_region}"
     left = decide.require_over(answer, source, call.waited, command, insists=insists)
+    goes_on = answer["outcome"] == "reconciled" and not answer["done"] and call.waited < decide.BRING_BUDGET
     return {
-        "done": bool(left) or answer["done"],
-        "left": left,
+        "done": not goes_on,
+        "left": decide.left_behind(str(payload.get("left") or ""), left),
         "after": answer.get("after", ""),
         "labels": answer.get("labels"),
         "carried": sum(answer.get(done, 0) for done in (*_PAST.values(), "labelled")),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import replace
+from typing import Final
 
 from pilotlight.aws import clients, compute, database, executions, faults, functions, parameters, snapshots, workload
 from pilotlight.config import functions_named
@@ -12,6 +13,8 @@ from pilotlight.decide import workload as decide
 from pilotlight.errors import TransientError
 from pilotlight.model import SNAPSHOT, Database, Doors, Function, Json, Quiet, Record, quiet_from
 from pilotlight.step import Call, current, serve
+
+_LONGEST_TOLD: Final = 2_000
 
 
 def _source(call: Call) -> str:
@@ -134,15 +137,26 @@ def reopen(call: Call) -> Json:
     doors = _doors(call)
     may_open()
     database.set_door(environment.names.database, doors.open, rds)
-    found = _functions(call)
+    found, unseen = _functions_seen(call)
     seen = may_open()
-    workload.require_all(workload.apply_each(map(decide.to_active, found), lambdas))
-    left = decide.not_on(_functions(call))
+    failed = workload.apply_each(map(decide.to_active, found), lambdas)
+    # The database serves by now: a function that is not on is told, and is no reason to call the source closed.
+    after, unseen_again = _functions_seen(call)
+    left = "; ".join(filter(None, (unseen or unseen_again or decide.not_on(after), *map(str, failed.values()))))
+    left = left[:_LONGEST_TOLD]
     if not left and seen.frozen and not call.store.replace(seen, replace(seen, frozen="")):
         raise TransientError("the record changed while the source was being opened: try again")
     seen_here = _database(call)
     place = {"host": seen_here.host, "port": seen_here.port} if seen_here else {"host": "", "port": 0}
     return {"opened": True, "done": not left, "left": left, "database": place}
+
+
+def _functions_seen(call: Call) -> tuple[tuple[Function, ...], str]:
+    """Look at the functions that are to be switched on; say why, where that cannot be."""
+    try:
+        return _functions(call), ""
+    except Exception as error:  # noqa: BLE001 - whatever keeps it from being seen is told
+        return (), str(faults.sorted_into_family(error))[:_LONGEST_TOLD]
 
 
 def _functions(call: Call) -> tuple[Function, ...]:

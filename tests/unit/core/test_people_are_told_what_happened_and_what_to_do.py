@@ -13,13 +13,14 @@ from tests.unit.core.samples import DR, EXECUTION, HELD, PRIMARY, plan
 AT = "2026-11-02T03:04:05+00:00"
 
 
-def told(mode: str = "ungraceful", fence: str = "", **drain: Any) -> str:
+def told(mode: str = "ungraceful", fence: str = "", left_behind: str = "", **drain: Any) -> str:
     record = replace(HELD, active_region=DR, mode=mode, fence=fence, reason="a drill")
     result = {
         "database": {"drain": {"outcome": "applied", "received_unapplied": 0, "heartbeat_at": AT} | drain},
         "compute": {"healthy": 2},
     }
-    return str(tell.succeeded(record, {"plan": as_json(plan(mode=mode)), "result": result}, PRIMARY)["message"])
+    payload = {"plan": as_json(plan(mode=mode)), "result": result, "left_behind": left_behind}
+    return str(tell.succeeded(record, payload, PRIMARY)["message"])
 
 
 def test_a_success_names_what_runs_and_what_is_left_to_do() -> None:
@@ -58,6 +59,12 @@ def test_after_a_planned_switchover_the_source_is_frozen_and_not_lost() -> None:
     message = told(mode="graceful")
     assert "Its old database is frozen" in message
     assert "NOT confirmed" not in message
+    assert "LEFT" not in message
+
+
+def test_what_somebody_who_insisted_left_behind_is_said_again_at_the_end() -> None:
+    message = told(mode="graceful", left_behind="parameters of eu-west-1 were not carried: /dev/app/x")
+    assert f"LEFT       parameters of eu-west-1 were not carried: /dev/app/x: {DR} goes on with what it has" in message
     assert "every write of eu-west-1 was proven to be in it" in message
 
 

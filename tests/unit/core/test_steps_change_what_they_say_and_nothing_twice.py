@@ -525,6 +525,38 @@ def test_a_source_is_open_when_the_trigger_that_was_being_disabled_is_on(
     assert (second["done"], second["left"], mapping.state) == (True, "", "Enabling")
 
 
+class Refuses(Team):
+    """A team whose one function Lambda does not let anybody switch on."""
+
+    meta = SimpleNamespace(region_name=DR)
+
+    def list_tags(self, **_: Any) -> dict[str, Any]:
+        return {"Tags": {}}
+
+    def delete_function_concurrency(self, FunctionName: str) -> None:  # noqa: N803 - AWS's own word
+        raise ClientError({"Error": {"Code": "AccessDeniedException", "Message": "not you"}}, "DeleteConcurrency")
+
+
+@pytest.mark.parametrize("planned", [True, False])
+def test_a_function_that_stays_off_closes_no_source_that_is_open(
+    planned: bool, aws: Any, state_table: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = back(aws, state_table)
+    assert store.replace(store.read(), replace(store.read(), frozen="2026-11-02T03:04:05+00:00"))
+    frozen, team, real = Frozen(), Refuses(), clients.near
+    by_service = {"rds": frozen, "ec2": frozen, "dynamodb": real("dynamodb")}
+    monkeypatch.setattr(clients, "patient", lambda service, region: Hangs())
+    monkeypatch.setattr(clients, "near", lambda service: by_service.get(service, team))
+    going = as_json(plan(source=DR, target=PRIMARY)) if planned else None
+    told = load("source").handler(event("open", source=DR, plan=going, method="replica"), Context())
+    assert (frozen.read_only, frozen.door) == ("{TrueIfReplica}", "sg-open")
+    assert (told["opened"], told["done"]) == (True, False)
+    for part in ("dev-orders (concurrency 0", "AccessDeniedException"):
+        assert part in told["left"]
+    # Whoever comes next has to open it still.
+    assert store.read().frozen
+
+
 def test_a_failover_without_a_replica_names_the_newest_that_was_retired(
     aws: Any, state_table: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -260,7 +260,7 @@ def test_parameters_are_over_before_anything_is_closed() -> None:
     assert "Bring the parameters over" not in on_the_way("ungraceful")
     # It goes on where the last call stopped, and is counted by the clock from where this switch began with it.
     assert main["Is the source open?"]["Assign"] == {
-        "brought": {"after": "", "labels": None},
+        "brought": {"after": "", "labels": None, "left": ""},
         "bringingSince": "{% $now() %}",
     }
     waited = Jsonata(bring["Arguments"]["Payload"]["waited"].removeprefix("{%").removesuffix("%}"))

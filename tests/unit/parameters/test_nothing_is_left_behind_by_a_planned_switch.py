@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import ReadTimeoutError
 
-from pilotlight.aws import clients
+from pilotlight.aws import clients, functions
 from pilotlight.decide import parameters
 from pilotlight.errors import PreconditionFailed, TransientError
 from tests.unit.core.conftest import DR, PRIMARY
@@ -65,6 +65,26 @@ def test_what_cannot_cross_holds_the_switch_up_by_its_name_until_somebody_insist
     answer = two.bring(insists=True)
     assert answer["done"]
     assert "/dev/app/taken" in answer["left"]
+
+
+def test_who_insists_leaves_behind_what_is_named_and_nothing_else(
+    two: Regions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that cannot cross is no end of the rest, which takes several calls. What the first left, the last tells."""
+    answers: list[dict[str, object]] = [
+        {"done": False, "failed": 1, "after": "/dev/app/m"},
+        {"done": True, "failed": 0},
+    ]
+
+    def asked(*_: object) -> dict[str, object]:
+        return {"outcome": "reconciled", "failures": [{"name": "/dev/app/taken"}]} | answers.pop(0)
+
+    monkeypatch.setattr(functions, "ask", asked)
+    first = two.bring(insists=True)
+    assert (first["done"], first["after"]) == (False, "/dev/app/m")
+    last = two.bring(insists=True, **{name: first[name] for name in ("after", "labels", "left")})
+    assert last["done"]
+    assert last["left"] == first["left"] != ""
 
 
 def test_a_source_that_carries_nothing_holds_the_switch_up(two: Regions) -> None:

@@ -33,6 +33,7 @@ BRING_SECONDS: Final = 240
 BRING_BUDGET: Final = 900
 """For how long a planned switch brings parameters over, in seconds, before it is refused."""
 _TOLD = 10
+_LONGEST_TOLD = 2_000
 # Parameter Store keeps so many of each. A new one drops the oldest, and is refused where that has a label.
 _MOST_VERSIONS = 100
 
@@ -158,6 +159,12 @@ def require_over(answer: Json, source: str, waited: int, command: str, *, insist
             f"says why; when it carries everything, start again. Or {WITH_FORCE}: it stays behind."
         )
     return why
+
+
+def left_behind(before: str, now: str) -> str:
+    """Put together what several calls of a planned switch left behind, as long as a message may be."""
+    told = "; ".join(part for part in (before, now) if part)
+    return told if len(told) <= _LONGEST_TOLD else f"{told[:_LONGEST_TOLD]} …"
 
 
 def roots(crossing: Crossing) -> tuple[str, ...]:

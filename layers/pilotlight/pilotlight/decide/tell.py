@@ -168,7 +168,7 @@ def succeeded(record: Record, payload: Json, primary: str, objects: Json | None 
     plan = payload["plan"]
     up = payload["result"]
     compute, drain = up["compute"], up["database"]["drain"]
-    planned = record.mode == GRACEFUL
+    planned, left = record.mode == GRACEFUL, payload.get("left_behind")
     database = (
         (f"every write of {record.source} was proven to be in it before",)
         if planned
@@ -195,6 +195,7 @@ def succeeded(record: Record, payload: Json, primary: str, objects: Json | None 
                 f"Functions  {', '.join(plan['functions']) or 'none'} on",
                 f"Verified   a write and a read through {plan['door']}",
                 f"Objects    {(objects or {}).get('told') or 'how many had not crossed is not known'}",
+                *([f"LEFT       {left}: {record.target} goes on with what it has"] if left else []),
                 f"Traffic    {traffic.outcome(plan, payload.get('traffic'))}",
             )
         ),
