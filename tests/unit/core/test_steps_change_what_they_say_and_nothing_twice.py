@@ -443,6 +443,11 @@ NAMED = {"Name": "/dev/pilotlight/config/workload-functions", "Value": "reports"
 class Team:
     """A team's functions, all off: what is tagged, and how each is switched."""
 
+    meta = SimpleNamespace(region_name=DR)
+
+    def list_tags(self, **_: Any) -> dict[str, Any]:
+        return {"Tags": {}}
+
     def __init__(self) -> None:
         self.on: list[str] = []
 
@@ -483,11 +488,6 @@ class Mapping(Team):
         super().__init__()
         self.state, self.reserved = "Disabling", {"ReservedConcurrentExecutions": 0}
 
-    meta = SimpleNamespace(region_name=DR)
-
-    def list_tags(self, **_: Any) -> dict[str, Any]:
-        return {"Tags": {}}
-
     def get_function_concurrency(self, **_: Any) -> dict[str, int]:
         return self.reserved
 
@@ -527,11 +527,6 @@ def test_a_source_is_open_when_the_trigger_that_was_being_disabled_is_on(
 
 class Refuses(Team):
     """A team whose one function Lambda does not let anybody switch on."""
-
-    meta = SimpleNamespace(region_name=DR)
-
-    def list_tags(self, **_: Any) -> dict[str, Any]:
-        return {"Tags": {}}
 
     def delete_function_concurrency(self, FunctionName: str) -> None:  # noqa: N803 - AWS's own word
         raise ClientError({"Error": {"Code": "AccessDeniedException", "Message": "not you"}}, "DeleteConcurrency")
