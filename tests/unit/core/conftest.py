@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,10 +13,13 @@ import pytest
 from moto import mock_aws
 
 from pilotlight.aws import clients
+from pilotlight.aws.record import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from types import ModuleType
+
+    from pilotlight.model import Record
 
 ROOT = Path(__file__).parents[3]
 PRIMARY, DR = "eu-west-1", "eu-central-1"
@@ -65,6 +69,27 @@ def state_table(aws: Any) -> str:
             BillingMode="PAY_PER_REQUEST",
         )
     return "dev-dr-state"
+
+
+@pytest.fixture
+def overtaken(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Let another execution take the lock over, between a step's guard and its own look at the record."""
+
+    def by(**fields: Any) -> None:
+        looks = 0
+
+        class Overtaken(Store):
+            def read(self) -> Record:
+                nonlocal looks
+                looks += 1
+                seen = super().read()
+                if looks == 2:
+                    assert self.replace(seen, replace(seen, **fields))
+                return super().read()
+
+        monkeypatch.setattr("pilotlight.step.Store", Overtaken)
+
+    return by
 
 
 def load(function: str) -> ModuleType:

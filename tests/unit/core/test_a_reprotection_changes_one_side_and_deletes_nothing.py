@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from botocore.exceptions import ClientError
@@ -22,6 +21,9 @@ ACCOUNT = "123456789012"
 HELD = Record(
     active_region=DR, epoch=6, since=3, lock="held", holder=EXECUTION, target=PRIMARY, source=DR, mode="reprotect"
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 DOORS = [{"GroupId": f"sg-{door}", "Tags": [{"Key": "pilotlight:door", "Value": door}]} for door in ("open", "closed")]
 
 
@@ -188,29 +190,15 @@ def test_a_step_of_another_epoch_touches_nothing(action: str, world: World) -> N
     assert world.sql.asked == []
 
 
-class Overtaken(Store):
-    """A record that another execution takes over between the guard's look and the step's own."""
-
-    looks = 0
-
-    def read(self) -> Record:
-        type(self).looks += 1
-        seen = super().read()
-        if type(self).looks == 2:
-            assert self.replace(seen, dataclasses.replace(seen, epoch=7, holder=OTHER, mode="ungraceful"))
-        return super().read()
-
-
 @pytest.mark.parametrize("action", ["close", "retire", "backups"])
 def test_a_step_that_ends_late_shuts_renames_and_opens_nothing_in_the_way_of_a_failover(
-    action: str, world: World, monkeypatch: pytest.MonkeyPatch
+    action: str, world: World, overtaken: Callable[..., None]
 ) -> None:
     if action == "backups":
         replica(world, VpcSecurityGroups=[{"VpcSecurityGroupId": "sg-closed", "Status": "active"}])
     else:
         world.old.add("dev-db")
-    monkeypatch.setattr(Overtaken, "looks", 0)
-    monkeypatch.setattr("pilotlight.step.Store", Overtaken)
+    overtaken(epoch=7, holder=OTHER, mode="ungraceful")
     with pytest.raises(FatalError, match="changed nothing"):
         step(action, divergence=LISTED, protection={"functions": ()})
     assert world.old.did("modify_db_instance") == world.old.did("modify_db_parameter_group") == []

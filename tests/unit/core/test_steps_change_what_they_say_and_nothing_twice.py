@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 
-from pilotlight import step
 from pilotlight.aws import clients, compute, database, executions, notes, workload
 from pilotlight.aws.record import Store
 from pilotlight.decide import failover, protection
@@ -35,7 +34,7 @@ from tests.unit.core.samples import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 ACCOUNT = "123456789012"
 
@@ -190,26 +189,12 @@ def test_a_planned_switch_leaves_no_newer_image_behind(
         assert PRIMARY not in asked
 
 
-class Overtaken(Store):
-    """A record that another switch takes over between the guard's look and the step's own."""
-
-    looks = 0
-
-    def read(self) -> Record:
-        type(self).looks += 1
-        seen = super().read()
-        if type(self).looks == 2:
-            assert self.replace(seen, replace(seen, epoch=4, holder=OTHER, target=PRIMARY, active_region=DR))
-        return super().read()
-
-
 @pytest.mark.parametrize(("function", "action"), [("database", "commit"), ("control", "record")])
 def test_a_late_step_notes_nothing_in_somebody_elses_switch(
-    function: str, action: str, state_table: str, monkeypatch: pytest.MonkeyPatch
+    function: str, action: str, state_table: str, overtaken: Callable[..., None]
 ) -> None:
     store = hold(state_table)
-    monkeypatch.setattr(Overtaken, "looks", 0)
-    monkeypatch.setattr(step, "Store", Overtaken)
+    overtaken(epoch=4, holder=OTHER, target=PRIMARY, active_region=DR)
     with pytest.raises(FatalError, match="changed nothing"):
         load(function).handler(event(action), Context())
     assert store.read() == replace(HELD, epoch=4, holder=OTHER, target=PRIMARY, active_region=DR)
@@ -465,15 +450,21 @@ class Team:
         self.on.append(FunctionName)
 
 
+def alone(frozen: Frozen, team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave a region alone with its database and its functions: the other one hangs."""
+    real = clients.near
+    by_service = {"rds": frozen, "ec2": frozen, "dynamodb": real("dynamodb")}
+    monkeypatch.setattr(clients, "patient", lambda service, region: Hangs())
+    monkeypatch.setattr(clients, "near", lambda service: by_service.get(service, team))
+
+
 def test_a_source_is_opened_without_a_plan_though_the_target_hangs(
     aws: Any, state_table: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An earlier run left it closed, and the other region, which a plan would have to ask, is lost by now."""
     back(aws, state_table)
-    frozen, team, real = Frozen(), Team(), clients.near
-    by_service = {"rds": frozen, "ec2": frozen, "dynamodb": real("dynamodb")}
-    monkeypatch.setattr(clients, "patient", lambda service, region: Hangs())
-    monkeypatch.setattr(clients, "near", lambda service: by_service.get(service, team))
+    frozen, team = Frozen(), Team()
+    alone(frozen, team, monkeypatch)
     asked = event("open", source=DR, plan=None, method="replica")
     for _ in range(2):
         assert load("source").handler(asked, Context())["opened"]
@@ -509,10 +500,8 @@ def test_a_source_is_open_when_the_trigger_that_was_being_disabled_is_on(
 ) -> None:
     store = back(aws, state_table)
     assert store.replace(store.read(), replace(store.read(), frozen="2026-11-02T03:04:05+00:00"))
-    frozen, mapping, real = Frozen(), Mapping(), clients.near
-    by_service = {"rds": frozen, "ec2": frozen, "dynamodb": real("dynamodb")}
-    monkeypatch.setattr(clients, "patient", lambda service, region: Hangs())
-    monkeypatch.setattr(clients, "near", lambda service: by_service.get(service, mapping))
+    frozen, mapping = Frozen(), Mapping()
+    alone(frozen, mapping, monkeypatch)
     asked, source = event("open", source=DR, plan=as_json(plan(source=DR, target=PRIMARY))), load("source").handler
     first = source(asked, Context())
     # The database waits for nothing.
@@ -538,10 +527,8 @@ def test_a_function_that_stays_off_closes_no_source_that_is_open(
 ) -> None:
     store = back(aws, state_table)
     assert store.replace(store.read(), replace(store.read(), frozen="2026-11-02T03:04:05+00:00"))
-    frozen, team, real = Frozen(), Refuses(), clients.near
-    by_service = {"rds": frozen, "ec2": frozen, "dynamodb": real("dynamodb")}
-    monkeypatch.setattr(clients, "patient", lambda service, region: Hangs())
-    monkeypatch.setattr(clients, "near", lambda service: by_service.get(service, team))
+    frozen = Frozen()
+    alone(frozen, Refuses(), monkeypatch)
     going = as_json(plan(source=DR, target=PRIMARY)) if planned else None
     told = load("source").handler(event("open", source=DR, plan=going, method="replica"), Context())
     assert (frozen.read_only, frozen.door) == ("{TrueIfReplica}", "sg-open")
@@ -591,10 +578,8 @@ def test_an_opening_that_was_overtaken_changes_nothing_more(
 ) -> None:
     """The looks between its changes take up to a minute, and more where a region hangs."""
     back(aws, state_table)
-    frozen, team, real = Frozen(), Team(), clients.near
-    by_service = {"rds": frozen, "ec2": frozen, "dynamodb": real("dynamodb")}
-    monkeypatch.setattr(clients, "patient", lambda service, region: Hangs())
-    monkeypatch.setattr(clients, "near", lambda service: by_service.get(service, team))
+    frozen, team = Frozen(), Team()
+    alone(frozen, team, monkeypatch)
     read, looks, running = Store.read, iter(range(9)), list[str]()
     changes: dict[str, Any] = {
         "promotion": {"promotion": "2026-11-02T03:04:05+00:00"},
