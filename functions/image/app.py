@@ -47,9 +47,8 @@ def begin(call: Call) -> Json:
     Input: ``fresh`` goes on with nothing that was left half done; ``only_if_newer`` makes one only where the other
     region lacks what this one has published.
     """
-    environment = call.environment
+    environment, way = call.environment, _way(call)
     region, other = environment.region, environment.other(environment.region)
-    way = decide.way(region, other, environment.dr_region, _recorded(call, region), _recorded_there(call, other))
     answer = {"region": region, "other": other, "together": way.together, "detail": way.detail}
     if not way.active:
         return answer | {"outcome": "standing-by"}
@@ -70,6 +69,13 @@ def begin(call: Call) -> Json:
         "copy_minutes": settings.copy_minutes,
         "fresh": bool(asked.get("fresh")),
     }
+
+
+def _way(call: Call) -> decide.Way:
+    """Ask both regions' records whether this one makes images, and whether the other one takes part."""
+    region, other = call.environment.region, call.environment.other(call.environment.region)
+    recorded, there = _recorded(call, region), _recorded_there(call, other)
+    return decide.way(region, other, call.environment.dr_region, recorded, there)
 
 
 def _has_newer(call: Call, way: decide.Way) -> bool:
@@ -126,9 +132,8 @@ def _require_turn(call: Call) -> decide.Way:
 
     Both records are asked, as in the beginning: hours may have passed.
     """
-    environment = call.environment
-    region, other = environment.region, environment.other(environment.region)
-    way = decide.way(region, other, environment.dr_region, _recorded(call, region), _recorded_there(call, other))
+    environment, way = call.environment, _way(call)
+    region = environment.region
     if not way.active:
         raise PreconditionFailed(
             f"{way.detail} by now: this run of {region} is given up, and published nothing more. The active region "

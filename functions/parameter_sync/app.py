@@ -558,7 +558,7 @@ def bring(call: Call) -> Json:
         if not insists:
             raise
         answer = {"outcome": str(faults.sorted_into_family(error)), "done": True}
-    command = f"make sync ENVIRONMENT={environment.name} DR_REGION={environment.dr_region}"
+    command = tell.make("sync", environment.name, environment.dr_region)
     left = decide.require_over(answer, source, call.waited, command, insists=insists)
     goes_on = answer["outcome"] == "reconciled" and not answer["done"] and call.waited < decide.BRING_BUDGET
     return {

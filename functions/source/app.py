@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
 from pilotlight.aws import clients, compute, database, executions, faults, functions, parameters, snapshots, workload
 from pilotlight.config import functions_named
@@ -161,16 +161,12 @@ def _functions_seen(call: Call) -> tuple[tuple[Function, ...], str]:
 
 def _functions(call: Call) -> tuple[Function, ...]:
     """Find what is to be switched on: what the plan names, or where there is none, what it would have named."""
-    lambdas = clients.at("lambda", _source(call))
-    names = call.plan.functions if call.payload.get("plan") else _named(call, lambdas)
-    return workload.look(names, call.context.invoked_function_arn, lambdas)
-
-
-def _named(call: Call, lambdas: Any) -> tuple[str, ...]:
-    environment = call.environment
-    named = functions_named(parameters.under(environment.configuration).get("workload-functions", "-"))
+    own, lambdas = call.context.invoked_function_arn, clients.at("lambda", _source(call))
+    if call.payload.get("plan"):
+        return workload.look(call.plan.functions, own, lambdas)
+    named = functions_named(parameters.under(call.environment.configuration).get("workload-functions", "-"))
     tagging = clients.at("resourcegroupstaggingapi", _source(call))
-    return tuple(found.name for found in workload.functions(environment.name, named, tagging, lambdas))
+    return workload.look(workload.names(call.environment.name, named, tagging), own, lambdas, named)
 
 
 def _is_shut(call: Call, restored: Database | None) -> bool:

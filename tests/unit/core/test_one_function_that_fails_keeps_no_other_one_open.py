@@ -131,6 +131,11 @@ def test_who_opens_is_told_by_name_what_is_not_there() -> None:
     # Deleted a moment ago, and its tag not yet.
     there.tagged = ["tagged", "gone"]
     assert names(workload.functions("dev", (), there, there)) == ["tagged"]
+    both = workload.names("dev", (), there)
+    assert both == ("gone", "tagged")
+    assert names(workload.look(both, OWN, there, named=())) == ["tagged"]
+    with pytest.raises(PreconditionFailed, match=told):
+        workload.look(both, OWN, there, named=("gone",))
     broken = Functions("tagged", gone=refused("AccessDeniedException"))
     with pytest.raises(ClientError, match="AccessDenied"):
         workload.functions("dev", ("gone",), broken, broken)

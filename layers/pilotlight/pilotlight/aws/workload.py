@@ -14,7 +14,7 @@ from pilotlight.errors import FatalError, PilotLightError, PreconditionFailed
 from pilotlight.model import Function, Trigger
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
 _TAG = "pilotlight:workload"
 _MOST_TOLD = 50
@@ -47,13 +47,22 @@ def functions(
     return tuple(found)
 
 
-def look(names: tuple[str, ...], own: str, client: Any = None) -> tuple[Function, ...]:
+def names(environment: str, named: tuple[str, ...], tagging: Any = None) -> tuple[str, ...]:
+    """List the team's functions without a look at them: those that are tagged, and those that are named."""
+    return tuple(sorted({*named, *_tagged(environment, tagging)}))
+
+
+def look(
+    names: tuple[str, ...], own: str, client: Any = None, named: Collection[str] | None = None
+) -> tuple[Function, ...]:
     """Read the switches of functions that are known by name.
 
     Parameters
     ----------
     own
         ARN of the function that asks, which says whose theirs are.
+    named
+        Those that have to exist, where not all of them have to.
 
     Raises
     ------
@@ -62,7 +71,7 @@ def look(names: tuple[str, ...], own: str, client: Any = None) -> tuple[Function
     """
     lambdas, found = client or clients.near("lambda"), []
     for name in names:
-        with _exists(name, lambdas):
+        with _exists(name, lambdas, named=named is None or name in named):
             seen = _look(name, {}, lambdas)
             # Lambda takes 15 calls a second, all functions together: who is on is not asked for its number.
             if seen.reserved_concurrency == 0:

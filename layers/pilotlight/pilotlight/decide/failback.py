@@ -241,14 +241,12 @@ def failed(planned: Json, at: str, error: Json, record: Record) -> Json:
     """
     name, cause, killed = _of_the_child(error)
     standing, subject = _standing(planned, record, cause, killed=killed)
-    way, command = (
-        ("Let that end first, and see how the regions stand:", f"make status {_where(planned)}")
-        if _elsewhere(planned, record)
-        else (
-            "After the repair start the failback again with the same input: it goes on where it stopped.",
-            _command(planned),
-        )
-    )
+    if _elsewhere(planned, record):
+        way = "Let that end first, and see how the regions stand:"
+        command = tell.make("status", planned["environment"], planned["dr"])
+    else:
+        way = "After the repair start the failback again with the same input: it goes on where it stopped."
+        command = _command(planned)
     message = f"'{at}' did not succeed: {cause} {standing} {way}"
     return {
         "error": name,
@@ -261,13 +259,9 @@ def failed(planned: Json, at: str, error: Json, record: Record) -> Json:
     }
 
 
-def _where(planned: Json) -> str:
-    return f"ENVIRONMENT={planned['environment']} DR_REGION={planned['dr']}"
-
-
 def _command(planned: Json) -> str:
     method = f" METHOD={SNAPSHOT}" if planned["method"] == SNAPSHOT else ""
-    return f"make failback {_where(planned)}{method}"
+    return tell.make("failback", planned["environment"], planned["dr"]) + method
 
 
 def _of_the_child(error: Json) -> tuple[str, str, bool]:
